@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <sevmon/result.hpp>
+#include <sevmon/transport.hpp>
+#include <sevmon/units.hpp>
+#include <sevmon/wire.h>
+
+namespace sevmon::ids {
+
+/// One IDS's key, out of a key file with exactly one entry. Locked in memory where the system
+/// allows it, wiped on destruction, movable, not copyable.
+class Key {
+ public:
+  /// @return kIo; kKey when the file is not such a file or others may read it (mode & 077).
+  static common::Result<Key> load(const std::string& path);
+  /// Parse `bytes` (as load() without the file). @return kKey.
+  static common::Result<Key> parse(std::span<const std::byte> bytes);
+
+  Key(Key&&) noexcept;
+  Key& operator=(Key&&) noexcept;
+  ~Key();
+
+  const std::array<std::uint8_t, SEVMON_ID_BYTES>& agent_id() const;
+  const std::array<std::uint8_t, SEVMON_ID_BYTES>& ids_id() const;
+  std::span<const std::uint8_t, SEVMON_PSK_BYTES> psk() const;
+
+ private:
+  Key();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Make a fresh key for a new IDS: writes `ids_path` (one entry, mode 0600, must not exist) and adds
+/// the entry to `agent_path` (created when missing, replaced atomically).
+/// @return kIo; kKey when `agent_path` is no key file or full (SEVMON_MAX_KEYS).
+common::Result<void> generate_key(const std::string& ids_path, const std::string& agent_path);
+
+/// Which page table the virtual items of a request walk.
+struct Root {
+  enum class Kind : std::uint8_t { kVcpu, kFrame } kind = Kind::kVcpu;
+  std::uint16_t vcpu = 0;   // with kVcpu
+  common::Frame frame{};    // with kFrame
+  std::uint8_t levels = 4;  // with kFrame: 4 or 5
+  auto operator<=>(const Root&) const = default;
+};
+
+/// At most SEVMON_MAX_ITEMS items whose results fit the channel's size class.
+struct Request {
+  common::DomId domain{};
+  Root root{};
+  std::vector<sevmon_item> items;
+};
+
+struct ItemResult {
+  std::uint16_t status = 0;          // SEVMON_STATUS_*
+  std::uint8_t level = 0;            // where the walk ended
+  std::span<const std::byte> bytes;  // into Response::body; zeros when a read failed
+};
+
+/// A verified answer. Owns the bytes that `items` points into.
+struct Response {
+  sevmon_response_head head{};
+  std::vector<std::byte> body;
+  std::vector<ItemResult> items;  // as many as requested, in order
+};
+
+struct ChannelOptions {
+  std::uint8_t size_class = SEVMON_CLASS_15_PAGES;
+  std::chrono::milliseconds answer_timeout{5000};  // for each frame
+  unsigned pipeline_depth = 16;                    // frames in flight; at most SEVMON_WINDOW_BITS / 4
+  std::chrono::seconds rekey_after{SEVMON_REKEY_SECONDS};
+  std::uint64_t rekey_after_messages = SEVMON_MAX_MESSAGES / 2;
+};
+
+/// What the channel has done since it was opened.
+struct ChannelStats {
+  std::uint64_t frames_sent = 0;      // requests
+  std::uint64_t frames_received = 0;  // verified responses
+  std::uint64_t bytes_sent = 0;       // on the wire, with handshakes and envelopes
+  std::uint64_t bytes_received = 0;
+  std::uint64_t round_trips = 0;  // waits on the network: exchange() calls plus handshakes' messages
+  std::uint64_t rekeys = 0;
+  std::uint64_t discarded = 0;  // deliveries that did not verify
+};
+
+/// An authenticated, encrypted session with an agent. Rekeys by itself. Thread-safe: one exchange
+/// runs at a time.
+class Channel {
+ public:
+  /// Hello and handshake. Retries a handshake that crossed another one's.
+  /// @return kTimeout, kConnect; kRefused with what the relay's notice hints at; kForged when
+  ///         answers came and none verified (wrong key, or an attacker).
+  static common::Result<std::unique_ptr<Channel>> open(std::unique_ptr<FrameTransport> transport,
+                                                       Key key, ChannelOptions options = {});
+  virtual ~Channel() = default;
+
+  /// Send all requests, pipelined, and wait for all answers. Answers are matched to requests by
+  /// their sealed numbers, so a relay that reorders, repeats, drops or alters frames causes an
+  /// error or a wait, never a wrong answer. A request whose answer was lost is not sent again.
+  /// @return the responses in the order of the requests, each with head.status; kUsage for a
+  ///         request that cannot be encoded; kTimeout, kForged, kConnect, kRefused.
+  virtual common::Result<std::vector<Response>> exchange(std::span<const Request> requests) = 0;
+
+  virtual std::uint8_t size_class() const = 0;
+  virtual ChannelStats stats() const = 0;
+  virtual std::array<std::uint8_t, SEVMON_ID_BYTES> boot_nonce() const = 0;
+  virtual std::string describe() const = 0;
+};
+
+/// Split `items` into requests that respect both limits (count and data area), in order.
+std::vector<Request> pack(common::DomId domain, Root root, std::span<const sevmon_item> items,
+                          std::uint8_t size_class);
+
+/// "not mapped at level 2", "not canonical", …: for messages about one item.
+std::string describe_status(std::uint16_t status, std::uint8_t level);
+
+}  // namespace sevmon::ids

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <sevmon/result.hpp>
+
+namespace sevmon::ids {
+
+/// What came back for one frame: the agent's frame, or a relay's notice (SEVMON_NOTICE_*).
+/// Nothing in it is authenticated.
+struct Delivery {
+  std::uint32_t tag = 0;
+  std::int32_t notice = 0;       // 0: `frame` is one
+  std::vector<std::byte> frame;  // empty with a notice
+};
+
+/// Moves opaque frames to an agent and back, in any order. Not thread-safe: Channel owns one.
+class FrameTransport {
+ public:
+  using Deadline = std::chrono::steady_clock::time_point;
+
+  virtual ~FrameTransport() = default;
+  /// Queue one frame. `tag` comes back with its answer.
+  /// @return kConnect when the peer is gone, kTimeout when it takes no more bytes until `deadline`.
+  virtual common::Result<void> send(std::span<const std::byte> frame, std::uint32_t tag,
+                                    Deadline deadline) = 0;
+  /// Wait for the next delivery.
+  /// @return kTimeout after `deadline`; kConnect at the end of the stream; kMalformed on an
+  ///         envelope that cannot be (over the size limit, reserved bits).
+  virtual common::Result<Delivery> receive(Deadline deadline) = 0;
+  /// "tcp:127.0.0.1:7100", for messages.
+  virtual std::string describe() const = 0;
+};
+
+/// Connect to `host:port` within `timeout`. @return kConnect, kTimeout, kUsage (bad port).
+common::Result<std::unique_ptr<FrameTransport>> connect_tcp(const std::string& host,
+                                                            const std::string& port,
+                                                            std::chrono::milliseconds timeout);
+
+}  // namespace sevmon::ids

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * The agent core: one frame in, one frame out.  The same C files run in Xen,
+ * over a memory image, and under the tests.
+ *
+ * It needs AES-NI, PCLMULQDQ and SSE4.1, and uses XMM0-15: a host in which
+ * those registers belong to somebody else saves and restores them around
+ * sevmon_agent_start() and sevmon_agent_frame().
+ */
+#ifndef SEVMON_AGENT_H
+#define SEVMON_AGENT_H
+
+#include "host.h"
+
+struct sevmon_agent; /* in agent-state.h; hosts allocate it statically */
+
+/*
+ * Private memory for one frame at a time: one per CPU, or per thread.  Dom0
+ * can neither read nor write it.
+ */
+struct sevmon_work; /* in agent-state.h */
+
+/*
+ * Known-answer tests of AES-256-GCM, XAES-256-GCM, X25519, SHA-256, HMAC and
+ * of a whole NNpsk0 handshake.  `host` gives SHA-256.
+ *
+ * Returns NULL, or the name of the first test that failed.
+ */
+const char *sevmon_agent_selftest(const struct sevmon_host *host);
+
+/*
+ * Bring up `agent` (zeroed) with the keys of a key file (struct
+ * sevmon_key_head and its entries).  The keys are copied; the caller wipes
+ * `key_file`.
+ *
+ * Returns 0, otherwise, with `agent` wiped:
+ * -EINVAL: not a key file, or one with trailing bytes, no entry, too many,
+ *          a reserved bit, an all-zero or repeated id or key
+ * -EIO:    no randomness
+ */
+int sevmon_agent_start(struct sevmon_agent *agent,
+                       const struct sevmon_host *host, const void *key_file,
+                       size_t key_file_bytes);
+
+/*
+ * Take one frame that the host has copied to sevmon_work_in(work).  The answer
+ * is at sevmon_work_out(work), complete and sealed; nothing in clear is left
+ * in `work`.
+ *
+ * Returns the answer's size in bytes, otherwise:
+ * -EBADMSG: the frame was not taken, for whatever reason
+ * -EBUSY:   over the handshake rate, or the session's lock was held: the
+ *           frame was not marked and may be sent again
+ */
+int sevmon_agent_frame(struct sevmon_agent *agent, struct sevmon_work *work,
+                       size_t frame_bytes);
+
+/* Where the host puts the frame: SEVMON_REQUEST_FRAME_BYTES of room. */
+uint8_t *sevmon_work_in(struct sevmon_work *work);
+/* Where the answer is. */
+const uint8_t *sevmon_work_out(const struct sevmon_work *work);
+
+#endif /* SEVMON_AGENT_H */

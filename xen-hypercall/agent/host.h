@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * What the agent core needs from where it runs: Xen, a memory image, a test.
+ * The core reaches memory, time, randomness and vCPUs through this table and
+ * nothing else.
+ *
+ * Every function may be called on several CPUs at once, never from an
+ * interrupt, and never while the core holds one of its locks.  None may sleep
+ * or schedule.  None allocates.
+ */
+#ifndef SEVMON_AGENT_HOST_H
+#define SEVMON_AGENT_HOST_H
+
+#include "port.h"
+
+#include <sevmon/wire.h>
+
+/* A monitored domain, held from target_get() to target_put(). */
+struct sevmon_target {
+    void *domain;         /* the host's own handle */
+    uint16_t domid;       /* resolved, never SEVMON_DOMID_DOM0 */
+    uint8_t kind;         /* SEVMON_TARGET_* */
+    /*
+     * Virtual range that virtual items refuse: what Xen keeps for itself in a
+     * PV guest's address space.  Empty when both are 0.
+     */
+    uint64_t forbidden_start; /* inclusive */
+    uint64_t forbidden_end;   /* exclusive */
+    /* The SEV C-bit in page-table entries, from CPUID 8000_001F; 0: none. */
+    uint64_t c_bit_mask;
+};
+
+/* A mapped frame, from frame_map() to frame_unmap(). */
+struct sevmon_frame {
+    const uint8_t *bytes; /* SEVMON_PAGE_BYTES; may change under the reader */
+    void *cookie;         /* the host's */
+};
+
+struct sevmon_host {
+    /*
+     * Find and hold domain `domid` (SEVMON_DOMID_DOM0: the hardware domain).
+     * Returns SEVMON_ANSWER_OK, or SEVMON_ANSWER_NO_DOMAIN and holds nothing.
+     */
+    unsigned int (*target_get)(uint16_t domid, struct sevmon_target *target);
+    void (*target_put)(struct sevmon_target *target);
+
+    /*
+     * Frame of the kernel's page table that `vcpu` uses now, and its levels
+     * (4 or 5).  Returns SEVMON_ANSWER_OK, or SEVMON_ANSWER_NO_ROOT.
+     */
+    unsigned int (*vcpu_root)(const struct sevmon_target *target,
+                              unsigned int vcpu, uint64_t *frame,
+                              unsigned int *levels);
+
+    /*
+     * Map 4 KiB frame number `frame` of the target's frame space, if it is RAM
+     * that the target owns: never MMIO, foreign, Xen's; never allocating or
+     * unsharing.  Holds a reference until frame_unmap().
+     * Returns SEVMON_STATUS_OK, or SEVMON_STATUS_NO_FRAME and holds nothing.
+     */
+    unsigned int (*frame_map)(const struct sevmon_target *target,
+                              uint64_t frame, struct sevmon_frame *out);
+    void (*frame_unmap)(struct sevmon_frame *frame);
+
+    /*
+     * Fill a zeroed structure.  Each returns SEVMON_STATUS_OK,
+     * SEVMON_STATUS_NO_VCPU or SEVMON_STATUS_UNSUPPORTED; then the structure
+     * is not sent.
+     */
+    unsigned int (*vcpu_state)(const struct sevmon_target *target,
+                               unsigned int vcpu,
+                               struct sevmon_vcpu_state *state);
+    unsigned int (*trap_table)(const struct sevmon_target *target,
+                               unsigned int vcpu,
+                               struct sevmon_trap traps[256]);
+    unsigned int (*boot_record)(const struct sevmon_target *target,
+                                struct sevmon_boot_record *record);
+    /*
+     * Fill what the host knows: host, key_source, sev, iommu, target_frames,
+     * target_vcpus, c_bit_mask, host_version.  The core fills the rest.
+     */
+    void (*status)(const struct sevmon_target *target,
+                   struct sevmon_status *status);
+
+    /* Monotonic, nanoseconds since the host booted; never 0. */
+    uint64_t (*time_ns)(void);
+
+    /*
+     * Fill with cryptographically good randomness.  Returns 0, or -EIO: then
+     * the bytes must not be used and the agent does not answer.
+     */
+    int (*random)(void *bytes, size_t count);
+
+    /* FIPS 180-4 SHA-256, one shot. */
+    void (*sha256)(uint8_t digest[32], const void *message, size_t bytes);
+};
+
+#endif /* SEVMON_AGENT_HOST_H */
