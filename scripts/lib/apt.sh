@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Debian's packages and sources without touching the machine's own apt set-up: a sources.list, lists
+# and caches of ours under $SEVMON_CACHE. (A deb-src line in /etc/apt can conflict with the
+# machine's Signed-By options and would then break every apt call.)
+
+SEVMON_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+SEVMON_CACHE=${SEVMON_CACHE:-$SEVMON_ROOT/.cache}
+export SEVMON_ROOT SEVMON_CACHE
+
+die() {
+  echo "${0##*/}: $*" >&2
+  exit 1
+}
+
+# Prepare the private apt and fetch its lists, at most once an hour. Sets sevmon_apt_config.
+sevmon_apt_setup() {
+  local dir=$SEVMON_CACHE/apt
+  sevmon_apt_config=$dir/apt.conf
+  mkdir -p "$dir/lists/partial" "$dir/archives/partial"
+  local key=/usr/share/keyrings/debian-archive-keyring.gpg suite component
+  local mirror=${SEVMON_MIRROR:-http://deb.debian.org/debian}
+  local security=${SEVMON_SECURITY_MIRROR:-http://deb.debian.org/debian-security}
+  for component in deb deb-src; do
+    for suite in "$mirror bookworm" "$mirror bookworm-updates" "$mirror bookworm-backports" \
+      "$security bookworm-security"; do
+      echo "$component [signed-by=$key] $suite main"
+    done
+  done >"$dir/sources.list"
+  cat >"$dir/apt.conf" <<CONF
+Dir::Etc::SourceList "$dir/sources.list";
+Dir::Etc::SourceParts "/dev/null";
+Dir::State::Lists "$dir/lists";
+Dir::Cache::Archives "$dir/archives";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+APT::Sandbox::User "root";
+Acquire::Retries "3";
+CONF
+  if [[ -z $(find "$dir/updated" -mmin -60 2>/dev/null) ]]; then
+    APT_CONFIG=$sevmon_apt_config apt-get -qq update ||
+      die "cannot fetch Debian's package lists from $mirror"
+    touch "$dir/updated"
+  fi
+}
+
+# sevmon_apt apt-get|apt-cache ARGS...
+sevmon_apt() { APT_CONFIG=$sevmon_apt_config "$@"; }
