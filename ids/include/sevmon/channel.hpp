@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
+#include <sevmon/wire.h>
 #include <sevmon/result.hpp>
 #include <sevmon/transport.hpp>
 #include <sevmon/units.hpp>
-#include <sevmon/wire.h>
 
 namespace sevmon::ids {
 
@@ -40,8 +40,8 @@ class Key {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Make a fresh key for a new IDS: writes `ids_path` (one entry, mode 0600, must not exist) and adds
-/// the entry to `agent_path` (created when missing, replaced atomically).
+/// Make a fresh key for a new IDS: writes `ids_path` (one entry, mode 0600, must not exist) and
+/// adds the entry to `agent_path` (created when missing, replaced atomically).
 /// @return kIo; kKey when `agent_path` is no key file or full (SEVMON_MAX_KEYS).
 common::Result<void> generate_key(const std::string& ids_path, const std::string& agent_path);
 
@@ -77,9 +77,12 @@ struct Response {
 struct ChannelOptions {
   std::uint8_t size_class = SEVMON_CLASS_15_PAGES;
   std::chrono::milliseconds answer_timeout{5000};  // for each frame
-  unsigned pipeline_depth = 16;                    // frames in flight; at most SEVMON_WINDOW_BITS / 4
+  unsigned pipeline_depth = 16;  // frames in flight; at most SEVMON_WINDOW_BITS / 4
   std::chrono::seconds rekey_after{SEVMON_REKEY_SECONDS};
   std::uint64_t rekey_after_messages = SEVMON_MAX_MESSAGES / 2;
+  /// Called after each verified answer, from the thread that exchanges: how many of the exchange's
+  /// requests are done. Must not call exchange(); stats() is fine.
+  std::function<void(std::size_t done, std::size_t total)> progress{};
 };
 
 /// What the channel has done since it was opened.
@@ -88,7 +91,9 @@ struct ChannelStats {
   std::uint64_t frames_received = 0;  // verified responses
   std::uint64_t bytes_sent = 0;       // on the wire, with handshakes and envelopes
   std::uint64_t bytes_received = 0;
-  std::uint64_t round_trips = 0;  // waits on the network: exchange() calls plus handshakes' messages
+  /// Waits on the network: each exchange() one for every pipeline's fill that it takes, each
+  /// message of a handshake one.
+  std::uint64_t round_trips = 0;
   std::uint64_t rekeys = 0;
   std::uint64_t discarded = 0;  // deliveries that did not verify
 };
@@ -108,7 +113,11 @@ class Channel {
   /// their sealed numbers, so a relay that reorders, repeats, drops or alters frames causes an
   /// error or a wait, never a wrong answer. A request whose answer was lost is not sent again.
   /// @return the responses in the order of the requests, each with head.status; kUsage for a
-  ///         request that cannot be encoded; kTimeout, kForged, kConnect, kRefused.
+  ///         request that cannot be encoded (an item of bad form, results over the size class);
+  ///         kTimeout; kForged when an answer is missing and some came that do not verify; kRefused
+  ///         when the relay says so; kConnect, and kMalformed when the relay does not keep to its
+  ///         envelope: then the channel is of no more use; kMalformed too for an answer of the
+  ///         agent's own that cannot be.
   virtual common::Result<std::vector<Response>> exchange(std::span<const Request> requests) = 0;
 
   virtual std::uint8_t size_class() const = 0;

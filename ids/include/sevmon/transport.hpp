@@ -31,7 +31,8 @@ class FrameTransport {
   /// @return kConnect when the peer is gone, kTimeout when it takes no more bytes until `deadline`.
   virtual common::Result<void> send(std::span<const std::byte> frame, std::uint32_t tag,
                                     Deadline deadline) = 0;
-  /// Wait for the next delivery.
+  /// Wait for the next delivery; one that is there already is returned even after `deadline`. A
+  /// delivery of which a part has come by then is kept for the next call.
   /// @return kTimeout after `deadline`; kConnect at the end of the stream; kMalformed on an
   ///         envelope that cannot be (over the size limit, reserved bits).
   virtual common::Result<Delivery> receive(Deadline deadline) = 0;
@@ -39,7 +40,8 @@ class FrameTransport {
   virtual std::string describe() const = 0;
 };
 
-/// Connect to `host:port` within `timeout`. @return kConnect, kTimeout, kUsage (bad port).
+/// Connect to `host:port` within `timeout` (the resolver of names has its own, in resolv.conf).
+/// @return kConnect, kTimeout, kUsage (bad port).
 common::Result<std::unique_ptr<FrameTransport>> connect_tcp(const std::string& host,
                                                             const std::string& port,
                                                             std::chrono::milliseconds timeout);

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "channel/connection.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace sevmon::ids {
+namespace {
+
+using common::Error;
+using common::ErrorCode;
+using common::Result;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kBusyBackoff{10};
+// After a rekey that failed: the session is still good, and one attempt costs the agent a hash.
+constexpr std::chrono::seconds kRekeyPause{5};
+
+/// Notices after which the relay closes, whatever frame they name.
+std::optional<Error> ends_connection(std::int32_t notice) {
+  switch (notice) {
+    case SEVMON_NOTICE_MALFORMED:
+    case SEVMON_NOTICE_LIMIT:
+      return Error{ErrorCode::kRefused, describe_notice(notice)};
+    case SEVMON_NOTICE_TIMEOUT:
+      return Error{ErrorCode::kTimeout, describe_notice(notice)};
+    case SEVMON_NOTICE_SHUTDOWN:
+      return Error{ErrorCode::kConnect, describe_notice(notice)};
+  }
+  return std::nullopt;
+}
+
+Response to_response(const common::ResponseView& view, std::vector<std::byte> body) {
+  Response response{.head = view.head, .body = std::move(body), .items = {}};
+  response.items.reserve(view.items.size());
+  for (const auto& place : view.items)
+    response.items.push_back(
+        {place.status, place.level, std::span{response.body}.subspan(place.offset, place.bytes)});
+  return response;
+}
+
+}  // namespace
+
+Connection::Connection(std::unique_ptr<FrameTransport> transport, Key key,
+                       const ChannelOptions& options)
+    : transport_{std::move(transport)},
+      key_{std::move(key)},
+      options_{options},
+      connection_id_{random_array<SEVMON_ID_BYTES>()} {}
+
+Result<void> Connection::establish() {
+  Batch batch{.requests = {}, .responses = {}, .needs_session = true};
+  return pump(batch);
+}
+
+Result<std::vector<Response>> Connection::run(std::span<const sevmon_request_body> requests) {
+  Batch batch{.requests = requests, .responses = std::vector<Response>(requests.size())};
+  stats_.round_trips += (requests.size() + options_.pipeline_depth - 1) / options_.pipeline_depth;
+  const auto ok = pump(batch);
+  // After an error: these numbers are given up, and their answers will be counted as they come.
+  for (const auto& session : sessions_) session->waiting.clear();
+  if (!ok) return ok.error();
+  return std::move(batch.responses);
+}
+
+void Connection::close(milliseconds timeout) {
+  is_closing_ = true;
+  if (broken_ || !has_session(Clock::now())) return;
+  options_.answer_timeout = timeout;
+  options_.progress = nullptr;
+  sevmon_item item{};
+  item.type = SEVMON_ITEM_CLOSE;
+  sevmon_request_head head{};
+  head.domid = SEVMON_DOMID_DOM0;
+  const auto request = common::make_request(head, std::span{&item, 1}, options_.size_class);
+  if (request) static_cast<void>(run(std::span{&*request, 1}));
+}
+
+/// The loop. Every turn looks at the deadlines, so junk that never ends ends nothing but itself.
+Result<void> Connection::pump(Batch& batch) {
+  if (broken_) return *broken_;
+  while (true) {
+    const auto now = Clock::now();
+    maybe_start_handshake(batch, now);
+    if (auto ok = advance_handshake(batch, now); !ok) return ok;
+    if (auto ok = resend_due(now); !ok) return ok;
+    if (auto ok = send_more(batch, now); !ok) return ok;
+    if (batch.done == batch.requests.size() && !handshake_) return {};
+    if (auto ok = check_deadlines(batch, now); !ok) return ok;
+    auto delivery = transport_->receive(wake());
+    if (!delivery && delivery.error().code == ErrorCode::kTimeout) continue;
+    if (!delivery) return broken(std::move(delivery).error());
+    if (auto ok = take(batch, *delivery); !ok) return ok;
+  }
+}
+
+// ---- Sending ----
+
+Result<void> Connection::send(std::span<const std::byte> frame, std::uint32_t tag, TimePoint now) {
+  auto sent = transport_->send(frame, tag, now + options_.answer_timeout);
+  if (sent) {
+    stats_.bytes_sent += sizeof(sevmon_envelope) + frame.size();
+    return {};
+  }
+  if (sent.error().code == ErrorCode::kTimeout) return sent;
+  // A relay that closes says why before it does; that may lie here unread.
+  for (auto delivery = transport_->receive(now); delivery; delivery = transport_->receive(now))
+    if (auto why = ends_connection(delivery->notice)) return broken(*std::move(why));
+  return broken(std::move(sent).error());
+}
+
+Result<void> Connection::send_more(Batch& batch, TimePoint now) {
+  while (batch.next < batch.requests.size() && waiting() < options_.pipeline_depth &&
+         has_session(now)) {
+    auto [n, frame] = current().seal(batch.requests[batch.next]);
+    Waiting entry{.index = batch.next++,
+                  .tag = next_tag_++,
+                  .deadline = now + options_.answer_timeout,
+                  .frame = std::move(frame),
+                  .resend_at = {}};
+    if (auto ok = send(entry.frame, entry.tag, now); !ok) return ok;
+    current().waiting.emplace(n, std::move(entry));
+    ++stats_.frames_sent;
+  }
+  return {};
+}
+
+/// The very same frame: the agent did not mark its number, and if the relay lied about that, a
+/// marked number never runs again.
+Result<void> Connection::resend_due(TimePoint now) {
+  Result<void> result;
+  for_each_waiting([&](Session&, Waiting& entry) {
+    if (!result || !entry.resend_at || now < *entry.resend_at) return;
+    entry.resend_at.reset();
+    ++entry.resends;
+    result = send(entry.frame, entry.tag, now);
+  });
+  return result;
+}
+
+Result<void> Connection::check_deadlines(const Batch& batch, TimePoint now) const {
+  std::size_t late = 0;
+  bool was_busy = false;
+  for_each_waiting([&](Session&, Waiting& entry) {
+    if (now < entry.deadline) return;
+    ++late;
+    was_busy |= entry.resends > 0 || entry.resend_at.has_value();
+  });
+  if (late == 0) return {};
+  const auto missing = std::to_string(batch.requests.size() - batch.done) + " of " +
+                       std::to_string(batch.requests.size()) + " requests unanswered after " +
+                       std::to_string(options_.answer_timeout.count()) + " ms";
+  if (batch.forged > 0)
+    return Error{ErrorCode::kForged, missing + "; " + std::to_string(batch.forged) +
+                                         " answers did not verify: " + batch.last_forged};
+  if (was_busy)
+    return Error{ErrorCode::kRefused, missing + ": " + describe_notice(SEVMON_NOTICE_BUSY)};
+  return Error{ErrorCode::kTimeout, missing};
+}
+
+// ---- Receiving ----
+
+Result<void> Connection::take(Batch& batch, const Delivery& delivery) {
+  stats_.bytes_received += sizeof(sevmon_envelope) + delivery.frame.size();
+  if (auto why = ends_connection(delivery.notice)) return broken(*std::move(why));
+  if (handshake_) {
+    const auto verdict = handshake_->take(delivery, Clock::now());
+    if (verdict == Handshake::Verdict::kJunk) ++stats_.discarded;
+    if (verdict != Handshake::Verdict::kNotMine) return {};
+  }
+  if (delivery.notice != 0) return take_notice(delivery);
+
+  const auto header = common::decode_header(delivery.frame);
+  if (!header) {
+    discard_forged(batch, header.error().detail);
+    return {};
+  }
+  for (const auto& session : sessions_)
+    if (auto body = session->open(*header, delivery.frame))
+      return take_answer(batch, *session, header->n, *std::move(body));
+  if (header->type == SEVMON_FRAME_RESPONSE)
+    discard_forged(batch, "frame: no session's tag");
+  else
+    ++stats_.discarded;  // the end of a handshake that was given up
+  return {};
+}
+
+Result<void> Connection::take_notice(const Delivery& delivery) {
+  Result<void> result;
+  bool is_ours = false;
+  for_each_waiting([&](Session& session, Waiting& entry) {
+    if (entry.tag != delivery.tag) return;
+    is_ours = true;
+    if (delivery.notice == SEVMON_NOTICE_BUSY) {
+      if (!entry.resend_at)
+        entry.resend_at = Clock::now() + backoff(kBusyBackoff, std::min(entry.resends, 4u));
+      return;
+    }
+    // If it is true, the session is lost: the next exchange makes a new one.
+    if (delivery.notice == SEVMON_NOTICE_REJECTED) session.retire();
+    result = Error{ErrorCode::kRefused, describe_notice(delivery.notice)};
+  });
+  if (!is_ours) ++stats_.discarded;
+  return result;
+}
+
+Result<void> Connection::take_answer(Batch& batch, Session& session, std::uint64_t n,
+                                     std::vector<std::byte> body) {
+  const auto found = session.waiting.find(n);
+  if (found == session.waiting.end()) {
+    ++stats_.discarded;  // repeated, or given up: right, and too late
+    return {};
+  }
+  const auto index = found->second.index;
+  session.waiting.erase(found);
+  auto view = common::decode_response(body, n, options_.size_class, batch.requests[index]);
+  // The tag is the agent's, so this is no forgery, and no other answer will come.
+  if (!view) return view.error();
+  batch.responses[index] = to_response(*view, std::move(body));
+  ++batch.done;
+  ++stats_.frames_received;
+  if (options_.progress) options_.progress(batch.done, batch.requests.size());
+  return {};
+}
+
+void Connection::discard_forged(Batch& batch, std::string why) {
+  ++stats_.discarded;
+  ++batch.forged;
+  batch.last_forged = std::move(why);
+}
+
+// ---- Sessions ----
+
+bool Connection::wants_rekey(TimePoint now) const {
+  return now - current().started() >= options_.rekey_after ||
+         current().sent() >= options_.rekey_after_messages || current().is_worn();
+}
+
+/// Beside running requests when the session will soon be over; instead of them when it is. Never
+/// while an older session is still waited for: the agent keeps only one.
+void Connection::maybe_start_handshake(const Batch& batch, TimePoint now) {
+  if (handshake_ || is_closing_) return;
+  if (batch.next == batch.requests.size() && !batch.needs_session) return;
+  if (has_session(now)) {
+    const bool old_ones_wait =
+        std::any_of(sessions_.begin(), sessions_.end() - 1,
+                    [](const auto& session) { return !session->waiting.empty(); });
+    if (batch.needs_session || now < next_rekey_ || old_ones_wait || !wants_rekey(now)) return;
+  }
+  handshake_.emplace(key_, connection_id_, options_.size_class, options_.answer_timeout, now);
+}
+
+Result<void> Connection::advance_handshake(const Batch& batch, TimePoint now) {
+  if (!handshake_) return {};
+  if (const auto frame = handshake_->poll(now, next_tag_)) {
+    if (auto ok = send(*frame, next_tag_++, now); !ok) return ok;
+    ++stats_.round_trips;
+  }
+  auto& result = handshake_->result();
+  if (!result) return {};
+  auto opened = *std::move(result);
+  handshake_.reset();
+  if (!opened) {
+    next_rekey_ = now + kRekeyPause;
+    const bool needs_one = batch.needs_session || batch.next < batch.requests.size();
+    return needs_one && !has_session(now) ? Result<void>{opened.error()} : Result<void>{};
+  }
+  if (!sessions_.empty()) {
+    ++stats_.rekeys;
+    // The one just replaced stays: answers that come too late should still be known as such.
+    auto replaced = std::move(sessions_.back());
+    sessions_.pop_back();
+    std::erase_if(sessions_, [](const auto& session) { return session->waiting.empty(); });
+    sessions_.push_back(std::move(replaced));
+  }
+  sessions_.push_back(std::move(opened->session));
+  boot_nonce_ = opened->boot_nonce;
+  return {};
+}
+
+// ---- Bookkeeping ----
+
+void Connection::for_each_waiting(const std::function<void(Session&, Waiting&)>& visit) const {
+  for (const auto& session : sessions_)
+    for (auto& [n, entry] : session->waiting) visit(*session, entry);
+}
+
+std::size_t Connection::waiting() const {
+  std::size_t count = 0;
+  for (const auto& session : sessions_) count += session->waiting.size();
+  return count;
+}
+
+TimePoint Connection::wake() const {
+  auto wake = handshake_ ? handshake_->wake() : Clock::now() + options_.answer_timeout;
+  for_each_waiting([&](Session&, Waiting& entry) {
+    wake = std::min(wake, entry.deadline);
+    if (entry.resend_at) wake = std::min(wake, *entry.resend_at);
+  });
+  return wake;
+}
+
+Error Connection::broken(Error error) {
+  broken_ = error;
+  return error;
+}
+
+}  // namespace sevmon::ids

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "channel/handshake.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <sevmon/cursor.hpp>
+
+namespace sevmon::ids {
+namespace {
+
+using common::ErrorCode;
+using std::chrono::milliseconds;
+
+constexpr unsigned kMaxTries = 8;
+constexpr milliseconds kFirstBackoff{8};
+
+template <common::Plain T>
+std::vector<std::byte> to_frame(const T& value) {
+  const auto bytes = common::bytes_of(value);
+  return {bytes.begin(), bytes.end()};
+}
+
+sevmon_prologue make_prologue(const sevmon_challenge& challenge) {
+  sevmon_prologue prologue{};
+  std::copy_n(SEVMON_PROLOGUE_MAGIC, sizeof(prologue.magic), prologue.magic);
+  prologue.version = SEVMON_PROTOCOL_VERSION;
+  std::ranges::copy(challenge.agent_id, prologue.agent_id);
+  std::ranges::copy(challenge.ids_id, prologue.ids_id);
+  std::ranges::copy(challenge.boot_nonce, prologue.boot_nonce);
+  std::ranges::copy(challenge.challenge, prologue.challenge);
+  return prologue;
+}
+
+}  // namespace
+
+std::string describe_notice(std::int32_t notice) {
+  switch (notice) {
+    case SEVMON_NOTICE_REJECTED:
+      return "the agent did not take the frame (another key, another boot, or a lost session)";
+    case SEVMON_NOTICE_NO_AGENT:
+      return "there is no agent behind the relay";
+    case SEVMON_NOTICE_BUSY:
+      return "the agent is busy";
+    case SEVMON_NOTICE_MALFORMED:
+      return "the relay finds our envelope malformed";
+    case SEVMON_NOTICE_LIMIT:
+      return "the relay has too many connections";
+    case SEVMON_NOTICE_TIMEOUT:
+      return "the relay gave up waiting";
+    case SEVMON_NOTICE_SHUTDOWN:
+      return "the relay is stopping";
+    case SEVMON_NOTICE_INTERNAL:
+      return "the relay or its helper failed";
+  }
+  return "notice " + std::to_string(notice);
+}
+
+milliseconds backoff(milliseconds mean, unsigned step) {
+  const auto range = static_cast<std::uint64_t>(mean.count()) << std::min(step, 10u);
+  const auto random = std::bit_cast<std::uint64_t>(random_array<8>());
+  return milliseconds{range / 2 + random % (range + 1)};
+}
+
+Handshake::Handshake(const Key& key, const common::IdBytes& connection_id, std::uint8_t size_class,
+                     milliseconds answer_timeout, TimePoint now)
+    : key_{key},
+      connection_id_{connection_id},
+      size_class_{size_class},
+      answer_timeout_{answer_timeout},
+      deadline_{now + 2 * answer_timeout},
+      wake_{now} {}
+
+std::optional<std::vector<std::byte>> Handshake::poll(TimePoint now, std::uint32_t tag) {
+  if (state_ == State::kOver || now < wake_) return std::nullopt;
+  if (now >= deadline_ || state_ == State::kChallenge || state_ == State::kAccept) {
+    expire();
+    return std::nullopt;
+  }
+  if (state_ == State::kHello) {
+    await(State::kChallenge, now, tag);
+    return to_frame(common::make_hello(key_.ids_id()));
+  }
+  auto frame = initiate();
+  await(State::kAccept, now, tag);
+  initiated_ = now;
+  return frame;
+}
+
+std::vector<std::byte> Handshake::initiate() {
+  const auto prologue = make_prologue(challenge_);
+  noise_.emplace(as_u8(common::bytes_of(prologue)), key_.psk(), generate_keypair());
+  sevmon_initiate payload{};
+  std::ranges::copy(connection_id_, payload.connection_id);
+  payload.size_class = size_class_;
+  const auto message = noise_->write_message(as_u8(common::bytes_of(payload)));
+
+  const sevmon_header header{.type = SEVMON_FRAME_INITIATE,
+                             .version = SEVMON_PROTOCOL_VERSION,
+                             .size_class = 0,
+                             .flags = 0,
+                             .session = 0,
+                             .n = 0};
+  std::vector<std::byte> frame(SEVMON_HANDSHAKE_FRAME_BYTES);
+  common::Writer writer{frame};
+  writer.put(header);
+  writer.put(key_.ids_id());
+  writer.bytes(std::as_bytes(std::span{message}));
+  return frame;
+}
+
+void Handshake::await(State state, TimePoint now, std::uint32_t tag) {
+  state_ = state;
+  tag_ = tag;
+  wake_ = std::min(now + answer_timeout_, deadline_);
+}
+
+Handshake::Verdict Handshake::take(const Delivery& delivery, TimePoint now) {
+  if (delivery.notice != 0) return take_notice(delivery, now);
+  const auto header = common::decode_header(delivery.frame);
+  if (!header) return Verdict::kNotMine;
+  switch (header->type) {
+    case SEVMON_FRAME_CHALLENGE:
+      return take_challenge(delivery, now);
+    case SEVMON_FRAME_ACCEPT:
+      return take_accept(delivery);
+  }
+  return Verdict::kNotMine;
+}
+
+Handshake::Verdict Handshake::take_notice(const Delivery& delivery, TimePoint now) {
+  const bool is_waiting = state_ == State::kChallenge || state_ == State::kAccept;
+  if (!is_waiting || delivery.tag != tag_) return Verdict::kNotMine;
+  if (delivery.notice == SEVMON_NOTICE_REJECTED || delivery.notice == SEVMON_NOTICE_BUSY)
+    retry(delivery.notice, now);
+  else
+    fail(ErrorCode::kRefused, describe_notice(delivery.notice));
+  return Verdict::kTaken;
+}
+
+/// Another handshake of this IDS may have changed the challenge under ours.
+void Handshake::retry(std::int32_t notice, TimePoint now) {
+  noise_.reset();
+  last_notice_ = notice;
+  if (++tries_ >= kMaxTries) return fail(ErrorCode::kRefused, describe_notice(notice));
+  state_ = State::kHello;
+  wake_ = std::min(now + backoff(kFirstBackoff, tries_ - 1), deadline_);
+}
+
+Handshake::Verdict Handshake::take_challenge(const Delivery& delivery, TimePoint now) {
+  const auto challenge = common::decode_challenge(delivery.frame, key_.ids_id(), key_.agent_id());
+  if (!challenge) return junk(challenge.error().detail);
+  if (state_ != State::kChallenge) return junk("a challenge that was not asked for");
+  challenge_ = *challenge;
+  state_ = State::kInitiate;
+  wake_ = now;
+  return Verdict::kTaken;
+}
+
+Handshake::Verdict Handshake::take_accept(const Delivery& delivery) {
+  if (state_ != State::kAccept) return junk("an acceptance that was not asked for");
+  common::Reader reader{delivery.frame};
+  reader.bytes(sizeof(sevmon_header));
+  const auto ids_id = reader.take<common::IdBytes>();
+  const auto message = reader.bytes(SEVMON_NOISE_MESSAGE_BYTES);
+  if (!reader.done() || ids_id != key_.ids_id()) return junk("an acceptance for another IDS");
+  const auto finished = noise_->read_message(as_u8(message));
+  if (!finished) return junk("an acceptance whose tag is wrong");
+  return take_payload(*finished);
+}
+
+Handshake::Verdict Handshake::take_payload(const NoiseInitiator::Finished& finished) {
+  common::Reader reader{std::as_bytes(std::span{finished.payload})};
+  const auto accept = reader.take<sevmon_accept>();
+  const bool is_ok = accept.status == SEVMON_ACCEPT_OK;
+  if (!reader.done() || accept.zero0 != 0 || !common::all_zero(common::bytes_of(accept.zero)) ||
+      accept.status > SEVMON_ACCEPT_BUSY || is_ok == (accept.session == 0)) {
+    fail(ErrorCode::kMalformed, "the agent's acceptance cannot be");
+    return Verdict::kTaken;
+  }
+  if (!is_ok) {
+    fail(ErrorCode::kRefused, accept.status == SEVMON_ACCEPT_BUSY
+                                  ? "the agent has no free connection for this IDS"
+                                  : "the agent finds our handshake malformed");
+    return Verdict::kTaken;
+  }
+  Opened opened{std::make_unique<Session>(finished.keys, accept.session, size_class_, initiated_),
+                {},
+                accept.time_ns};
+  std::ranges::copy(challenge_.boot_nonce, opened.boot_nonce.begin());
+  result_.emplace(std::move(opened));
+  noise_.reset();
+  state_ = State::kOver;
+  return Verdict::kTaken;
+}
+
+Handshake::Verdict Handshake::junk(std::string why) {
+  ++junk_count_;
+  last_junk_ = std::move(why);
+  return Verdict::kJunk;
+}
+
+void Handshake::expire() {
+  if (junk_count_ > 0)
+    return fail(ErrorCode::kForged,
+                std::to_string(junk_count_) +
+                    " answers to the handshake, none of which verifies: " + last_junk_);
+  if (tries_ > 0 && state_ == State::kHello)
+    return fail(ErrorCode::kRefused, describe_notice(last_notice_));
+  fail(ErrorCode::kTimeout,
+       "no answer to the handshake within " + std::to_string(answer_timeout_.count()) + " ms");
+}
+
+void Handshake::fail(ErrorCode code, std::string detail) {
+  result_.emplace(common::Error{code, std::move(detail)});
+  noise_.reset();
+  state_ = State::kOver;
+}
+
+}  // namespace sevmon::ids
