@@ -18,6 +18,8 @@ struct Member {
   std::uint32_t size_bytes = 0;  // of the whole member: an array's all elements; 0 for a bit-field
   std::uint32_t bit_offset = 0;  // with a bit-field: from the structure's start
   std::uint32_t bit_size = 0;    // 0: not a bit-field
+
+  bool operator==(const Member&) const = default;
 };
 
 struct Symbol {
@@ -45,11 +47,14 @@ class KernelInfo {
   /// The symbol at or before `address` (as linked), if one is within 1 MiB.
   virtual std::optional<Symbol> symbol_at(common::Gva address) const = 0;
 
-  /// `path` is a member, or a chain "thread_pid.numbers". @return kNotFound naming both.
+  /// `path` is a member, or a chain "se.sum_exec_runtime" through structures that lie inside; an
+  /// array in a chain stands for its first element ("numbers.nr"); pointers are not followed.
+  /// @return kNotFound naming both; kMalformed when several types of that name disagree.
   virtual common::Result<Member> member(std::string_view type, std::string_view path) const = 0;
   virtual bool has_member(std::string_view type, std::string_view path) const = 0;
-  /// Size of a struct, union or enum. @return kNotFound.
+  /// Size of a struct, union, enum or typedef. @return kNotFound, kMalformed likewise.
   virtual common::Result<std::uint32_t> size_of(std::string_view type) const = 0;
+  /// @return kNotFound, kMalformed likewise.
   virtual common::Result<std::int64_t> enumerator(std::string_view name) const = 0;
 
  protected:

@@ -49,7 +49,7 @@ class Profile final : public KernelInfo {
   std::optional<Symbol> symbol_at(common::Gva address) const override;
   void for_each_symbol(const std::function<void(const Symbol&)>& visit) const;
 
-  /// `path` is a member, or a chain "thread_pid.numbers". @return kNotFound naming both.
+  /// As KernelInfo says. Typedefs name their types too.
   common::Result<Member> member(std::string_view type, std::string_view path) const override;
   bool has_member(std::string_view type, std::string_view path) const override;
   /// Of a struct, union or enum.
