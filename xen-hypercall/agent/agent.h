@@ -12,6 +12,12 @@
 
 #include "host.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SEVMON_AGENT_VERSION 0x0001 /* major << 8 | minor */
+
 struct sevmon_agent; /* in agent-state.h; hosts allocate it statically */
 
 /*
@@ -22,7 +28,8 @@ struct sevmon_work; /* in agent-state.h */
 
 /*
  * Known-answer tests of AES-256-GCM, XAES-256-GCM, X25519, SHA-256, HMAC and
- * of a whole NNpsk0 handshake.  `host` gives SHA-256.
+ * of a whole NNpsk0 handshake.  `host` gives SHA-256.  One caller at a time:
+ * the scratch memory is the function's own.
  *
  * Returns NULL, or the name of the first test that failed.
  */
@@ -49,8 +56,7 @@ int sevmon_agent_start(struct sevmon_agent *agent,
  *
  * Returns the answer's size in bytes, otherwise:
  * -EBADMSG: the frame was not taken, for whatever reason
- * -EBUSY:   over the handshake rate, or the session's lock was held: the
- *           frame was not marked and may be sent again
+ * -EBUSY:   over the handshake rate: the frame may be sent again
  */
 int sevmon_agent_frame(struct sevmon_agent *agent, struct sevmon_work *work,
                        size_t frame_bytes);
@@ -59,5 +65,9 @@ int sevmon_agent_frame(struct sevmon_agent *agent, struct sevmon_work *work,
 uint8_t *sevmon_work_in(struct sevmon_work *work);
 /* Where the answer is. */
 const uint8_t *sevmon_work_out(const struct sevmon_work *work);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* SEVMON_AGENT_H */

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+#include "agent-state.h"
+#include "handshake.h"
+#include "keyfile.h"
+#include "transport.h"
+
+_Static_assert((SEVMON_FRAME_SHIFT + SEVMON_BODY_OFFSET) % 16 == 0,
+               "bodies can be used as structures");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "the wire is this machine's byte order");
+
+uint8_t *sevmon_work_in(struct sevmon_work *work)
+{
+    return &work->in[SEVMON_FRAME_SHIFT];
+}
+
+const uint8_t *sevmon_work_out(const struct sevmon_work *work)
+{
+    return &work->out[SEVMON_FRAME_SHIFT];
+}
+
+static int start(struct sevmon_agent *agent, const struct sevmon_host *host,
+                 const void *key_file, size_t key_file_bytes)
+{
+    int rc = sevmon_keyfile_read(agent, key_file, key_file_bytes);
+    unsigned int i;
+
+    if ( rc )
+        return rc;
+    if ( host->random(agent->boot_nonce, sizeof(agent->boot_nonce)) ||
+         host->random(agent->boot_secret, sizeof(agent->boot_secret)) )
+        return -EIO;
+    for ( i = 0; i < agent->keys; i++ )
+    {
+        sevmon_lock_init(&agent->ids[i].lock);
+        if ( host->random(agent->ids[i].challenge, SEVMON_ID_BYTES) )
+            return -EIO;
+    }
+    agent->host = host;
+    agent->started_ns = host->time_ns();
+
+    return 0;
+}
+
+int sevmon_agent_start(struct sevmon_agent *agent,
+                       const struct sevmon_host *host, const void *key_file,
+                       size_t key_file_bytes)
+{
+    int rc = start(agent, host, key_file, key_file_bytes);
+
+    if ( rc )
+        sevmon_wipe(agent, sizeof(*agent));
+
+    return rc;
+}
+
+/* The one size of each type of frame; 0: the agent does not take it. */
+static size_t size_of(uint8_t type)
+{
+    switch ( type )
+    {
+    case SEVMON_FRAME_HELLO:
+    case SEVMON_FRAME_INITIATE:
+        return SEVMON_HANDSHAKE_FRAME_BYTES;
+
+    case SEVMON_FRAME_REQUEST:
+        return SEVMON_REQUEST_FRAME_BYTES;
+    }
+
+    return 0;
+}
+
+int sevmon_agent_frame(struct sevmon_agent *agent, struct sevmon_work *work,
+                       size_t frame_bytes)
+{
+    struct sevmon_header *header = &work->header;
+
+    sevmon_count(agent, SEVMON_COUNT_FRAMES);
+    if ( frame_bytes < sizeof(*header) )
+    {
+        sevmon_count(agent, SEVMON_COUNT_MALFORMED);
+        return -EBADMSG;
+    }
+    memcpy(header, sevmon_work_in(work), sizeof(*header));
+    if ( frame_bytes != size_of(header->type) ||
+         header->version != SEVMON_PROTOCOL_VERSION || header->flags )
+    {
+        sevmon_count(agent, SEVMON_COUNT_MALFORMED);
+        return -EBADMSG;
+    }
+    work->now_ns = agent->host->time_ns();
+
+    switch ( header->type )
+    {
+    case SEVMON_FRAME_HELLO:
+        return sevmon_hello(agent, work);
+
+    case SEVMON_FRAME_INITIATE:
+        return sevmon_handshake(agent, work);
+    }
+
+    return sevmon_transport(agent, work);
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+#include "request.h"
+#include "walk.h"
+
+#define PAGE_MASK_BITS (SEVMON_PAGE_BYTES - 1ULL)
+#define NO_VCPU 0xffff
+
+/* A request while it is answered. */
+struct answer {
+    struct sevmon_agent *agent;
+    const struct sevmon_host *host;
+    struct sevmon_target *target;
+    struct sevmon_root root; /* levels 0: no item needs one */
+    struct sevmon_response_head *head;
+    uint8_t *data;
+    uint32_t data_bytes;
+    bool full; /* an item did not fit: nor do all after it */
+    bool close;
+};
+
+/* What a failed read shows, by the path that a good one takes. */
+static const uint8_t zero_page[SEVMON_PAGE_BYTES];
+
+/* Which of an item's fields mean something; the others are zero. */
+#define USES_BYTES   (1U << 0)
+#define USES_ARG     (1U << 1)
+#define USES_ADDRESS (1U << 2)
+#define USES_ROOT    (1U << 3)
+/* Takes up its room even when it fails. */
+#define KEEPS_ROOM   (1U << 4)
+#define IS_KNOWN     (1U << 5)
+
+static const struct item_kind {
+    uint16_t bytes; /* of the result; 0 with USES_BYTES: as asked */
+    uint16_t flags;
+} item_kinds[] = {
+    [SEVMON_ITEM_READ_VIRTUAL] = {
+        0, IS_KNOWN | USES_BYTES | USES_ADDRESS | USES_ROOT | KEEPS_ROOM },
+    [SEVMON_ITEM_READ_PHYSICAL] = {
+        0, IS_KNOWN | USES_BYTES | USES_ADDRESS | KEEPS_ROOM },
+    [SEVMON_ITEM_TRANSLATE] = {
+        sizeof(struct sevmon_translation),
+        IS_KNOWN | USES_ADDRESS | USES_ROOT | KEEPS_ROOM },
+    [SEVMON_ITEM_VCPU_STATE] = {
+        sizeof(struct sevmon_vcpu_state), IS_KNOWN | USES_ARG },
+    [SEVMON_ITEM_TRAP_TABLE] = {
+        256 * sizeof(struct sevmon_trap), IS_KNOWN | USES_ARG },
+    [SEVMON_ITEM_BOOT_RECORD] = {
+        sizeof(struct sevmon_boot_record), IS_KNOWN },
+    [SEVMON_ITEM_STATUS] = { sizeof(struct sevmon_status), IS_KNOWN },
+    [SEVMON_ITEM_CLOSE] = { 0, IS_KNOWN },
+};
+
+/* All zero for a type that does not exist. */
+static struct item_kind kind_of(const struct sevmon_item *item)
+{
+    const struct item_kind none = { 0, 0 };
+
+    if ( item->type >= ARRAY_SIZE(item_kinds) )
+        return none;
+
+    return item_kinds[array_index_nospec((unsigned int)item->type,
+                                         ARRAY_SIZE(item_kinds))];
+}
+
+static bool is_valid_item(const struct sevmon_item *item,
+                          struct item_kind kind)
+{
+    if ( item->zero )
+        return false;
+    if ( (kind.flags & USES_BYTES)
+         ? !item->bytes || item->bytes > SEVMON_PAGE_BYTES ||
+           (item->address & PAGE_MASK_BITS) + item->bytes > SEVMON_PAGE_BYTES
+         : item->bytes )
+        return false;
+    if ( !(kind.flags & USES_ARG) && item->arg )
+        return false;
+
+    return (kind.flags & USES_ADDRESS) || !item->address;
+}
+
+/* Copy from a page, or zeros from no page: the same work either way. */
+static unsigned int read_frame(struct answer *answer, uint64_t frame,
+                               unsigned int status,
+                               const struct sevmon_item *item, uint8_t *out)
+{
+    struct sevmon_frame page;
+    const uint8_t *from = zero_page;
+
+    if ( status == SEVMON_STATUS_OK )
+        status = sevmon_map(answer->host, answer->target, frame, &page);
+    if ( status == SEVMON_STATUS_OK )
+        from = page.bytes;
+    memcpy(out, from + (item->address & PAGE_MASK_BITS), item->bytes);
+    if ( status == SEVMON_STATUS_OK )
+        answer->host->frame_unmap(&page);
+
+    return status;
+}
+
+static unsigned int read_virtual(struct answer *answer,
+                                 const struct sevmon_item *item, uint8_t *out,
+                                 uint8_t *level)
+{
+    struct sevmon_translation translation;
+    unsigned int status =
+        sevmon_walk(answer->host, answer->target, &answer->root,
+                    item->address, &translation, level);
+
+    return read_frame(answer, translation.frame, status, item, out);
+}
+
+static unsigned int get_status(struct answer *answer, uint8_t *out)
+{
+    const struct sevmon_agent *agent = answer->agent;
+    struct sevmon_status *status = (struct sevmon_status *)out;
+    unsigned int i;
+
+    answer->host->status(answer->target, status);
+    status->protocol_version = SEVMON_PROTOCOL_VERSION;
+    status->agent_version = SEVMON_AGENT_VERSION;
+    status->keys = agent->keys;
+    status->features = 0;
+    status->max_items = SEVMON_MAX_ITEMS;
+    status->max_connections = SEVMON_MAX_CONNECTIONS;
+    status->max_pages = SEVMON_CLASS_PAGES(SEVMON_CLASS_15_PAGES);
+    status->window_bits = SEVMON_WINDOW_BITS;
+    status->uptime_ns = answer->head->time_ns - agent->started_ns;
+    status->time_ns = answer->head->time_ns;
+    for ( i = 0; i < SEVMON_COUNTERS; i++ )
+        status->counter[i] = __atomic_load_n(&agent->counter[i],
+                                             __ATOMIC_RELAXED);
+    status->target_kind = answer->target->kind;
+    memcpy(status->boot_nonce, agent->boot_nonce, SEVMON_ID_BYTES);
+    memset(status->zero, 0, sizeof(status->zero));
+
+    return SEVMON_STATUS_OK;
+}
+
+/* `out` is zero and has room for what the item's kind says. */
+static unsigned int run_item(struct answer *answer,
+                             const struct sevmon_item *item, uint8_t *out,
+                             uint8_t *level)
+{
+    const struct sevmon_host *host = answer->host;
+
+    switch ( item->type )
+    {
+    case SEVMON_ITEM_READ_VIRTUAL:
+        return read_virtual(answer, item, out, level);
+
+    case SEVMON_ITEM_READ_PHYSICAL:
+        return read_frame(answer, item->address / SEVMON_PAGE_BYTES,
+                          SEVMON_STATUS_OK, item, out);
+
+    case SEVMON_ITEM_TRANSLATE:
+        return sevmon_walk(host, answer->target, &answer->root, item->address,
+                           (struct sevmon_translation *)out, level);
+
+    case SEVMON_ITEM_VCPU_STATE:
+        return host->vcpu_state(answer->target, item->arg,
+                                (struct sevmon_vcpu_state *)out);
+
+    case SEVMON_ITEM_TRAP_TABLE:
+        return host->trap_table(answer->target, item->arg,
+                                (struct sevmon_trap *)out);
+
+    case SEVMON_ITEM_BOOT_RECORD:
+        return host->boot_record(answer->target,
+                                 (struct sevmon_boot_record *)out);
+
+    case SEVMON_ITEM_STATUS:
+        return get_status(answer, out);
+
+    case SEVMON_ITEM_CLOSE:
+        answer->close = true;
+        return SEVMON_STATUS_OK;
+    }
+
+    return SEVMON_STATUS_UNSUPPORTED;
+}
+
+static void answer_item(struct answer *answer, const struct sevmon_item *item,
+                        struct sevmon_item_result *result,
+                        uint32_t room_bytes)
+{
+    struct item_kind kind = kind_of(item);
+    uint32_t at = (answer->data_bytes + 7) & ~7U;
+    uint32_t bytes = kind.flags & USES_BYTES ? item->bytes : kind.bytes;
+
+    if ( answer->full )
+        result->status = SEVMON_STATUS_NO_SPACE;
+    else if ( !(kind.flags & IS_KNOWN) )
+        result->status = SEVMON_STATUS_UNSUPPORTED;
+    else if ( !is_valid_item(item, kind) )
+        result->status = SEVMON_STATUS_BAD_ITEM;
+    else if ( at > room_bytes || bytes > room_bytes - at )
+    {
+        answer->full = true;
+        result->status = SEVMON_STATUS_NO_SPACE;
+    }
+    else
+    {
+        result->status = run_item(answer, item, answer->data + at,
+                                  &result->level);
+        if ( result->status == SEVMON_STATUS_OK ||
+             (kind.flags & KEEPS_ROOM) )
+        {
+            result->bytes = bytes;
+            answer->data_bytes = bytes ? at + bytes : answer->data_bytes;
+        }
+        else
+            memset(answer->data + at, 0, bytes);
+    }
+}
+
+static bool is_valid_head(const struct sevmon_request_body *body)
+{
+    const struct sevmon_request_head *head = &body->head;
+
+    if ( head->items > SEVMON_MAX_ITEMS || head->zero[0] || head->zero[1] )
+        return false;
+    if ( !sevmon_is_zero(&body->items[head->items],
+                         (SEVMON_MAX_ITEMS - head->items) *
+                         sizeof(body->items[0])) )
+        return false;
+    if ( head->root_kind == SEVMON_ROOT_VCPU )
+        return !head->levels && !head->root_frame;
+
+    return head->root_kind == SEVMON_ROOT_FRAME && !head->vcpu &&
+           (head->levels == 4 || head->levels == 5);
+}
+
+static bool needs_root(const struct sevmon_request_body *body)
+{
+    unsigned int i;
+
+    for ( i = 0; i < body->head.items; i++ )
+        if ( kind_of(&body->items[i]).flags & USES_ROOT )
+            return true;
+
+    return false;
+}
+
+/* Read the root once for the whole request.  Returns SEVMON_ANSWER_*. */
+static unsigned int find_root(struct answer *answer,
+                              const struct sevmon_request_body *body)
+{
+    const struct sevmon_request_head *asked = &body->head;
+    unsigned int levels = asked->levels;
+    unsigned int status = SEVMON_ANSWER_OK;
+
+    if ( !needs_root(body) )
+        return SEVMON_ANSWER_OK;
+    answer->root.frame = asked->root_frame;
+    if ( asked->root_kind == SEVMON_ROOT_VCPU )
+        status = answer->host->vcpu_root(answer->target, asked->vcpu,
+                                         &answer->root.frame, &levels);
+    if ( status != SEVMON_ANSWER_OK )
+        return status;
+    if ( levels != 4 && levels != 5 )
+        return SEVMON_ANSWER_NO_ROOT;
+
+    answer->root.levels = levels;
+    answer->head->root_frame = answer->root.frame;
+    answer->head->levels = levels;
+    if ( asked->root_kind == SEVMON_ROOT_VCPU )
+        answer->head->vcpu = asked->vcpu;
+
+    return SEVMON_ANSWER_OK;
+}
+
+static void answer_items(struct answer *answer,
+                         const struct sevmon_request_body *body,
+                         uint32_t room_bytes)
+{
+    struct sevmon_item_result *results =
+        (struct sevmon_item_result *)(answer->head + 1);
+    unsigned int i;
+
+    for ( i = 0; i < body->head.items; i++ )
+        answer_item(answer, &body->items[i], &results[i], room_bytes);
+    answer->head->data_bytes = answer->data_bytes;
+}
+
+bool sevmon_request(struct sevmon_agent *agent, struct sevmon_work *work)
+{
+    const struct sevmon_request_body *body =
+        (const struct sevmon_request_body *)
+        &work->in[SEVMON_FRAME_SHIFT + SEVMON_BODY_OFFSET];
+    uint8_t *out = &work->out[SEVMON_FRAME_SHIFT + SEVMON_BODY_OFFSET];
+    struct sevmon_request_work *scratch = &work->scratch.request;
+    uint32_t body_bytes =
+        SEVMON_RESPONSE_BODY_BYTES(scratch->session.size_class);
+    struct answer answer = {
+        .agent = agent,
+        .host = agent->host,
+        .target = &scratch->target,
+        .head = (struct sevmon_response_head *)out,
+        .data = out + SEVMON_DATA_OFFSET,
+    };
+    struct sevmon_response_head *head = answer.head;
+
+    memset(out, 0, body_bytes);
+    head->n = work->header.n;
+    head->time_ns = agent->host->time_ns();
+    head->domid = body->head.domid;
+    head->vcpu = NO_VCPU;
+
+    if ( !is_valid_head(body) )
+    {
+        head->status = SEVMON_ANSWER_BAD_REQUEST;
+        if ( body->head.items <= SEVMON_MAX_ITEMS )
+            head->items = body->head.items;
+        return false;
+    }
+    head->items = body->head.items;
+    head->status = agent->host->target_get(body->head.domid, answer.target);
+    if ( head->status != SEVMON_ANSWER_OK )
+        return false;
+    head->domid = answer.target->domid;
+    head->kind = answer.target->kind;
+    head->status = find_root(&answer, body);
+    if ( head->status == SEVMON_ANSWER_OK )
+        answer_items(&answer, body, body_bytes - SEVMON_DATA_OFFSET);
+    agent->host->target_put(answer.target);
+
+    return answer.close;
+}

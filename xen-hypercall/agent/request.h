@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* What a request asks and the response's body: docs/protocol.md, 5 and 6. */
+#ifndef SEVMON_AGENT_REQUEST_H
+#define SEVMON_AGENT_REQUEST_H
+
+#include "agent-state.h"
+
+/*
+ * Answer the opened request in work->in: write the whole body of a response of
+ * the session's size class to work->out.  Holds no lock.
+ *
+ * Returns whether a CLOSE item was answered.
+ */
+bool sevmon_request(struct sevmon_agent *agent, struct sevmon_work *work);
+
+#endif /* SEVMON_AGENT_REQUEST_H */

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+#include "transport.h"
+#include "request.h"
+#include "session.h"
+#include "xaes.h"
+
+/* XAES-256-GCM nonce: the frame's random bytes || 0 || n, big-endian. */
+static void make_nonce(uint8_t nonce[SEVMON_XAES_NONCE_BYTES],
+                       const uint8_t random[SEVMON_XNONCE_BYTES], uint64_t n)
+{
+    unsigned int i;
+
+    memcpy(nonce, random, SEVMON_XNONCE_BYTES);
+    memset(nonce + SEVMON_XNONCE_BYTES, 0, 4);
+    for ( i = 0; i < 8; i++ )
+        nonce[16 + i] = n >> (56 - 8 * i);
+}
+
+/* Decrypt the frame's body in place, if the tag is right. */
+static bool open_request(struct sevmon_work *work)
+{
+    struct sevmon_request_work *scratch = &work->scratch.request;
+    uint8_t *frame = sevmon_work_in(work);
+    uint8_t *body = frame + SEVMON_BODY_OFFSET;
+
+    make_nonce(scratch->nonce, frame + sizeof(struct sevmon_header),
+               work->header.n);
+    sevmon_xaes_derive(&scratch->gcm, scratch->session.request_key,
+                       scratch->nonce);
+
+    return sevmon_gcm_open(&scratch->gcm, scratch->nonce + SEVMON_XNONCE_BYTES,
+                           frame, sizeof(struct sevmon_header), body,
+                           SEVMON_REQUEST_BODY_BYTES,
+                           body + SEVMON_REQUEST_BODY_BYTES, body);
+}
+
+/* Encrypt the answer's body in place.  Returns 0, or -EIO: no randomness. */
+static int seal_response(struct sevmon_agent *agent, struct sevmon_work *work)
+{
+    struct sevmon_request_work *scratch = &work->scratch.request;
+    const struct sevmon_header header = {
+        .type = SEVMON_FRAME_RESPONSE,
+        .version = SEVMON_PROTOCOL_VERSION,
+        .size_class = scratch->session.size_class,
+        .session = scratch->session.number,
+        .n = work->header.n,
+    };
+    uint32_t bytes = SEVMON_RESPONSE_BODY_BYTES(header.size_class);
+    uint8_t *frame = &work->out[SEVMON_FRAME_SHIFT];
+    uint8_t *random = frame + sizeof(header);
+    uint8_t *body = frame + SEVMON_BODY_OFFSET;
+
+    if ( agent->host->random(random, SEVMON_XNONCE_BYTES) )
+    {
+        sevmon_wipe(body, bytes);
+        return -EIO;
+    }
+    memcpy(frame, &header, sizeof(header));
+    make_nonce(scratch->nonce, random, header.n);
+    sevmon_xaes_derive(&scratch->gcm, scratch->session.response_key,
+                       scratch->nonce);
+    sevmon_gcm_seal(&scratch->gcm, scratch->nonce + SEVMON_XNONCE_BYTES,
+                    frame, sizeof(header), body, bytes, body, body + bytes);
+
+    return 0;
+}
+
+/* Returns the answer's size, or the SEVMON_COUNT_* of the refusal, negated. */
+static int exchange(struct sevmon_agent *agent, struct sevmon_work *work)
+{
+    struct sevmon_session_view *session = &work->scratch.request.session;
+    const struct sevmon_header *header = &work->header;
+    bool close;
+
+    if ( header->size_class >= SEVMON_CLASSES ||
+         header->n >= SEVMON_MAX_MESSAGES )
+        return -SEVMON_COUNT_MALFORMED;
+    if ( !sevmon_session_view(agent, header->session, work->now_ns, session) )
+        return -SEVMON_COUNT_EXPIRED;
+    if ( header->size_class != session->size_class )
+        return -SEVMON_COUNT_MALFORMED;
+    if ( !open_request(work) )
+        return -SEVMON_COUNT_FORGED;
+
+    switch ( sevmon_session_take(agent, session, header->n, work->now_ns) )
+    {
+    case SEVMON_TAKE_OK:
+        break;
+    case SEVMON_TAKE_REPLAYED:
+        return -SEVMON_COUNT_REPLAYED;
+    default:
+        return -SEVMON_COUNT_EXPIRED;
+    }
+
+    /* From here on `n` is spent, whatever becomes of the answer. */
+    close = sevmon_request(agent, work);
+    if ( seal_response(agent, work) )
+        return -SEVMON_COUNT_NO_RANDOM;
+    if ( close )
+        sevmon_session_close(agent, session);
+    sevmon_count(agent, SEVMON_COUNT_ANSWERS);
+
+    return SEVMON_RESPONSE_FRAME_BYTES(session->size_class);
+}
+
+int sevmon_transport(struct sevmon_agent *agent, struct sevmon_work *work)
+{
+    int rc = exchange(agent, work);
+
+    /* Keys, and the request in clear: on every path. */
+    sevmon_wipe(&work->scratch.request, sizeof(work->scratch.request));
+    sevmon_wipe(work->in, sizeof(work->in));
+    if ( rc > 0 )
+        return rc;
+    sevmon_count(agent, -rc);
+
+    return -EBADMSG;
+}

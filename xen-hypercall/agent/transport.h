@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/* REQUEST and RESPONSE, the sealed frames: docs/protocol.md, 3.3 and 4.1. */
+#ifndef SEVMON_AGENT_TRANSPORT_H
+#define SEVMON_AGENT_TRANSPORT_H
+
+#include "agent-state.h"
+
+/* Takes the frame at work->in and returns as sevmon_agent_frame(). */
+int sevmon_transport(struct sevmon_agent *agent, struct sevmon_work *work);
+
+#endif /* SEVMON_AGENT_TRANSPORT_H */
