@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What Dom0 was started from: digests of the kernel's, the initrd's and the
+ * command line's bytes as the boot loader handed them over, and where the
+ * first instruction is.  Written before Dom0 runs, never after.
+ */
+#include <xen/domain_page.h>
+#include <xen/init.h>
+#include <xen/lib.h>
+#include <xen/mm.h>
+#include <xen/sha2.h>
+#include <xen/string.h>
+
+#include <asm/mm.h>
+
+#include "glue.h"
+
+static struct sevmon_boot_record __read_mostly boot;
+
+static void __init digest(struct sevmon_file_digest *file, const void *bytes,
+                          size_t count)
+{
+    sha2_256_digest(file->sha256, bytes, count);
+    file->bytes = count;
+}
+
+void __init sevmon_record_dom0(const module_t *kernel, unsigned long headroom,
+                               const module_t *initrd, const char *cmdline)
+{
+    /* Xen moved the kernel up, to make room for its unpacking: `headroom`. */
+    digest(&boot.kernel,
+           mfn_to_virt(kernel->mod_start) + headroom,
+           kernel->mod_end - headroom);
+
+    if ( initrd )
+        digest(&boot.initrd, mfn_to_virt(initrd->mod_start), initrd->mod_end);
+
+    if ( cmdline && *cmdline )
+        digest(&boot.cmdline, cmdline, strlen(cmdline));
+}
+
+/* The frame that holds `address` in the tables that Xen made for Dom0. */
+static uint64_t __init frame_of(struct vcpu *v, unsigned long address)
+{
+    uint64_t frame = 0;
+#ifdef CONFIG_PV
+    const void *p = do_page_walk(v, address);
+
+    if ( p )
+    {
+        frame = mfn_x(domain_page_map_to_mfn(p));
+        unmap_domain_page(p);
+    }
+#endif
+    return frame;
+}
+
+void __init sevmon_dom0_built(struct domain *d)
+{
+    struct vcpu *v = d->vcpu[0];
+
+    boot.origin_address = v->arch.user_regs.rip;
+    if ( is_pv_domain(d) )
+    {
+        boot.origin = SEVMON_ORIGIN_PV;
+        boot.origin_frame = frame_of(v, boot.origin_address);
+    }
+    else
+    {
+        boot.origin = SEVMON_ORIGIN_PVH;
+        boot.origin_frame = PFN_DOWN(boot.origin_address);
+    }
+
+    if ( sevmon_key_source && sevmon_key_source->deny(d) )
+        panic("sevmon: cannot deny Dom0 the key's I/O ports\n");
+
+    sevmon_scan();
+}
+
+unsigned int cf_check sevmon_boot_record(const struct sevmon_target *target,
+                                         struct sevmon_boot_record *record)
+{
+    struct domain *d = target->domain;
+
+    /* Others were built by a toolstack in Dom0, not by Xen. */
+    if ( !is_hardware_domain(d) )
+        return SEVMON_STATUS_UNSUPPORTED;
+
+    *record = boot;
+    if ( is_pv_domain(d) && domain_vcpu(d, 0) )
+        sevmon_entry_history(domain_vcpu(d, 0), record);
+
+    return SEVMON_STATUS_OK;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files of the glue share. */
+#ifndef SEVMON_GLUE_H
+#define SEVMON_GLUE_H
+
+#include <xen/sched.h>
+#include <xen/smp.h>
+
+#include <asm/sevmon.h>
+
+/* Xen's `current` is a macro, the agent's a structure member. */
+#pragma push_macro("current")
+#undef current
+#include "agent/agent-state.h"
+
+static inline struct sevmon_entry_points *
+sevmon_record_current(struct sevmon_boot_record *record)
+{
+    return &record->current;
+}
+#pragma pop_macro("current")
+
+/* ---- fpu.c ------------------------------------------------------------ */
+
+/* XMM0-15 and CR0 of whoever was interrupted. */
+struct sevmon_xmm {
+    uint8_t reg[16][16];
+    unsigned long cr0;
+};
+
+void sevmon_xmm_save(struct sevmon_xmm *xmm);
+void sevmon_xmm_restore(struct sevmon_xmm *xmm);
+void sevmon_wipe_stack(void);
+
+/* ---- start.c ---------------------------------------------------------- */
+
+/*
+ * Private memory of one CPU.  Used between entry and exit of a hypercall,
+ * which does not schedule: no lock.
+ */
+struct sevmon_cpu {
+    struct sevmon_work work;
+    struct sevmon_xmm xmm;
+    struct sevmon_trap traps[256];
+};
+
+extern struct sevmon_cpu *sevmon_cpus[NR_CPUS]; /* set before Dom0 exists */
+
+static inline struct sevmon_cpu *sevmon_this_cpu(void)
+{
+    return sevmon_cpus[smp_processor_id()];
+}
+
+extern struct sevmon_agent sevmon_agent;
+extern bool sevmon_agent_on; /* set once, before Dom0 exists */
+
+/* Where the keys came from; NULL as long as there are none. */
+extern const struct sevmon_key_source *sevmon_key_source;
+
+/* ---- key-module.c and later sources ----------------------------------- */
+
+struct sevmon_key_source {
+    const char *name;
+    uint8_t id; /* SEVMON_KEY_* */
+    /* The key file where it lies, or NULL if this source has none. */
+    const void *(*find)(size_t *bytes);
+    /* Wipe it there.  Called whatever became of the keys. */
+    void (*wipe)(void);
+    /* Keep the hardware domain from copies that Xen cannot wipe. */
+    int (*deny)(struct domain *d);
+};
+
+extern const struct sevmon_key_source sevmon_key_module;
+
+/* ---- host.c: the agent's view of Xen ---------------------------------- */
+
+extern const struct sevmon_host sevmon_host;
+
+unsigned int sevmon_target_get(uint16_t domid, struct sevmon_target *target);
+void sevmon_target_put(struct sevmon_target *target);
+unsigned int sevmon_frame_map(const struct sevmon_target *target,
+                              uint64_t frame, struct sevmon_frame *out);
+void sevmon_frame_unmap(struct sevmon_frame *frame);
+
+unsigned int sevmon_vcpu_root(const struct sevmon_target *target,
+                              unsigned int vcpu, uint64_t *frame,
+                              unsigned int *levels);
+unsigned int sevmon_vcpu_state(const struct sevmon_target *target,
+                               unsigned int vcpu,
+                               struct sevmon_vcpu_state *state);
+unsigned int sevmon_trap_table(const struct sevmon_target *target,
+                               unsigned int vcpu,
+                               struct sevmon_trap traps[256]);
+
+unsigned int sevmon_boot_record(const struct sevmon_target *target,
+                                struct sevmon_boot_record *record);
+void sevmon_status(const struct sevmon_target *target,
+                   struct sevmon_status *status);
+
+int sevmon_random_init(const void *secret, size_t bytes);
+int sevmon_random(void *bytes, size_t count);
+
+/* ---- entry-points.c --------------------------------------------------- */
+
+/* What `v`, of a PV domain, has registered; `traps` is scratch. */
+void sevmon_read_traps(const struct vcpu *v, struct sevmon_trap traps[256]);
+void sevmon_read_entry_points(const struct vcpu *v,
+                              struct sevmon_trap traps[256],
+                              struct sevmon_entry_points *entry);
+/* first, current, changes and their times. */
+void sevmon_entry_history(const struct vcpu *v,
+                          struct sevmon_boot_record *record);
+
+/* ---- status.c --------------------------------------------------------- */
+
+/* From CPUID and MSRs, once. */
+void sevmon_probe_sev(void);
+uint64_t sevmon_c_bit_mask(void);
+
+/* ---- scan.c ----------------------------------------------------------- */
+
+#ifdef CONFIG_SEVMON_DEBUG_SCAN
+void sevmon_scan(void);
+#else
+static inline void sevmon_scan(void) {}
+#endif
+
+#endif /* SEVMON_GLUE_H */

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the rest of Xen calls.  Every change to a file that Xen owns is one of
+ * these calls (xen-hypercall/patches).
+ */
+#ifndef X86_SEVMON_H
+#define X86_SEVMON_H
+
+#include <xen/multiboot.h>
+#include <xen/sched.h>
+
+#ifdef CONFIG_SEVMON
+
+/*
+ * Before Xen moves boot modules: find the key, keep it from being moved, and
+ * hide it from whoever looks for an initrd or microcode.  A moved module
+ * leaves a copy behind.
+ */
+void sevmon_claim_modules(module_t *mods, unsigned int count,
+                          unsigned long *map);
+
+/* Before Dom0 is built from them. */
+void sevmon_record_dom0(const module_t *kernel, unsigned long headroom,
+                        const module_t *initrd, const char *cmdline);
+
+/* Before Dom0 runs. */
+void sevmon_dom0_built(struct domain *d);
+
+/* vCPU 0 of the hardware domain may have registered other entry points. */
+void sevmon_see_entry_points(struct vcpu *v);
+
+/* After each registration of a PV guest's entry points, on its own vCPU. */
+static inline void sevmon_entry_points(struct vcpu *v)
+{
+    if ( is_hardware_domain(v->domain) && v->vcpu_id == 0 )
+        sevmon_see_entry_points(v);
+}
+
+#else /* !CONFIG_SEVMON */
+
+static inline void sevmon_claim_modules(module_t *mods, unsigned int count,
+                                        unsigned long *map) {}
+static inline void sevmon_record_dom0(const module_t *kernel,
+                                      unsigned long headroom,
+                                      const module_t *initrd,
+                                      const char *cmdline) {}
+static inline void sevmon_dom0_built(struct domain *d) {}
+static inline void sevmon_entry_points(struct vcpu *v) {}
+
+#endif /* CONFIG_SEVMON */
+
+#endif /* X86_SEVMON_H */

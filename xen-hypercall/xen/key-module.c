@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Key source: a boot module that starts with SEVMON_KEY_MAGIC.  For
+ * development and tests: the boot medium, and whatever loaded the module from
+ * it, have the key too.
+ *
+ * Xen moves boot modules up in memory, and leaves behind what it moved from;
+ * Dom0's memory is handed out without scrubbing.  So the module is claimed
+ * before that, stays where the loader put it, is read there, and is wiped
+ * there before Dom0 is built.  Nothing of it may be copied earlier: Xen's own
+ * image is moved likewise, and an early copy in .bss would stay in the old
+ * one.
+ */
+#include <xen/init.h>
+#include <xen/lib.h>
+#include <xen/mm.h>
+#include <xen/string.h>
+
+#include <asm/iocap.h>
+#include <asm/setup.h>
+
+#include "glue.h"
+
+/* QEMU's -kernel and -initrd stay readable through its fw_cfg device. */
+#define FW_CFG_FIRST_PORT 0x510
+#define FW_CFG_LAST_PORT  0x51b
+
+static const module_t *__initdata modules;
+static unsigned long __initdata claimed; /* bits: indices into `modules` */
+
+static bool __init has_key(const module_t *mod)
+{
+    const void *bytes = bootstrap_map(mod);
+    bool found = bytes && mod->mod_end >= sizeof(struct sevmon_key_head) &&
+                 !memcmp(bytes, SEVMON_KEY_MAGIC, 8);
+
+    bootstrap_map(NULL);
+
+    return found;
+}
+
+void __init sevmon_claim_modules(module_t *mods, unsigned int count,
+                                 unsigned long *map)
+{
+    unsigned int i;
+
+    modules = mods;
+    for ( i = 1; i < count; i++ ) /* 0 is Dom0's kernel */
+    {
+        if ( !has_key(&mods[i]) )
+            continue;
+        __set_bit(i, &claimed);
+        __clear_bit(i, map);  /* neither initrd nor microcode nor policy */
+        mods[i].reserved = 1; /* is not moved */
+    }
+}
+
+static const void *__init find_module(size_t *bytes)
+{
+    const module_t *mod;
+
+    if ( !claimed )
+        return NULL;
+
+    if ( hweight_long(claimed) > 1 )
+    {
+        printk("sevmon: more than one key module; none is used\n");
+        return NULL;
+    }
+
+    mod = &modules[find_first_set_bit(claimed)];
+    *bytes = mod->mod_end;
+
+    return mfn_to_virt(mod->mod_start);
+}
+
+static void __init wipe_modules(void)
+{
+    unsigned int i;
+
+    for ( i = 0; i < BITS_PER_LONG; i++ )
+        if ( test_bit(i, &claimed) )
+            memset(mfn_to_virt(modules[i].mod_start), 0,
+                   PAGE_ALIGN(modules[i].mod_end));
+}
+
+static int __init deny_fw_cfg(struct domain *d)
+{
+    return ioports_deny_access(d, FW_CFG_FIRST_PORT, FW_CFG_LAST_PORT);
+}
+
+const struct sevmon_key_source sevmon_key_module = {
+    .name = "boot module (development only)",
+    .id = SEVMON_KEY_BOOT_MODULE,
+    .find = find_module,
+    .wipe = wipe_modules,
+    .deny = deny_fw_cfg,
+};

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What Xen knows of the machine under it, for the status item. */
+#include <xen/init.h>
+#include <xen/iommu.h>
+#include <xen/lib.h>
+#include <xen/string.h>
+#include <xen/version.h>
+
+#include <asm/msr.h>
+#include <asm/p2m.h>
+#include <asm/processor.h>
+
+#include "glue.h"
+
+/* AMD APM vol. 2, 15.34.10 and vol. 3, E.4.17. */
+#define MSR_SEV_STATUS     0xc0010131
+#define CPUID_SEV          0x8000001f
+#define CPUID_SEV_SUPPORT  (1U << 1) /* EAX */
+
+static uint8_t __read_mostly sev;
+static uint64_t __read_mostly c_bit;
+
+void __init sevmon_probe_sev(void)
+{
+    uint64_t value;
+
+    if ( cpuid_eax(0x80000000) < CPUID_SEV ||
+         !(cpuid_eax(CPUID_SEV) & CPUID_SEV_SUPPORT) ||
+         rdmsr_safe(MSR_SEV_STATUS, value) )
+        return;
+
+    /* The MSR's bits 0 to 2 are ours. */
+    BUILD_BUG_ON(SEVMON_SEV_ENABLED != 1 || SEVMON_SEV_ES != 2 ||
+                 SEVMON_SEV_SNP != 4);
+    sev = value & (SEVMON_SEV_ENABLED | SEVMON_SEV_ES | SEVMON_SEV_SNP);
+
+    /* On a host that offers SEV but is no guest the bit is not in use. */
+    if ( sev & SEVMON_SEV_ENABLED )
+        c_bit = 1ULL << (cpuid_ebx(CPUID_SEV) & 0x3f);
+}
+
+uint64_t sevmon_c_bit_mask(void)
+{
+    return c_bit;
+}
+
+static uint8_t iommu_state(const struct domain *d)
+{
+    if ( !is_iommu_enabled(d) ||
+         (is_hardware_domain(d) && iommu_hwdom_passthrough) )
+        return SEVMON_IOMMU_NONE;
+
+    return SEVMON_IOMMU_ON;
+}
+
+void cf_check sevmon_status(const struct sevmon_target *target,
+                            struct sevmon_status *status)
+{
+    struct domain *d = target->domain;
+
+    status->host = SEVMON_HOST_XEN;
+    status->key_source = sevmon_key_source ? sevmon_key_source->id : 0;
+    status->sev = sev;
+    status->iommu = iommu_state(d);
+    status->target_frames = is_pv_domain(d) ? max_page
+                                            : domain_get_maximum_gpfn(d) + 1;
+    status->target_vcpus = d->max_vcpus;
+    status->c_bit_mask = c_bit;
+    snprintf(status->host_version, sizeof(status->host_version), "%u.%u%s",
+             xen_major_version(), xen_minor_version(), xen_extra_version());
+}
