@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server.hpp"
+
+#include <boost/asio/ip/v6_only.hpp>
+
+namespace sevmon::proxy {
+
+using common::Error;
+using common::ErrorCode;
+using common::Result;
+
+Server::Server(asio::any_io_executor executor, const Settings& settings,
+               std::shared_ptr<Backend> backend)
+    : executor_{std::move(executor)},
+      settings_{settings},
+      backend_{std::move(backend)},
+      budget_{std::make_shared<Budget>(settings.limits.frames, settings.limits.bytes)},
+      sources_{std::make_shared<Sources>(settings.limits.connections,
+                                         settings.limits.connections_per_source)},
+      logs_{std::make_shared<PeerLogs>()},
+      stop_{executor_},
+      one_gone_{executor_} {}
+
+Result<void> Server::listen() {
+  for (const auto& endpoint : settings_.listen) {
+    auto acceptor = bind(endpoint);
+    if (!acceptor) return acceptor.error();
+    acceptors_.push_back(*std::move(acceptor));
+  }
+  return {};
+}
+
+Result<Server::Acceptor> Server::bind(const Endpoint& endpoint) {
+  boost::system::error_code error;
+  Acceptor acceptor{executor_};
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(Acceptor::reuse_address{true}, error);
+  // Otherwise "[::]:7100" and "0.0.0.0:7100" would collide, or not, by a sysctl.
+  if (!error && endpoint.address().is_v6()) acceptor.set_option(asio::ip::v6_only{true}, error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+  if (error)
+    return Error{ErrorCode::kIo, "cannot listen on " + to_text(endpoint) + ": " + error.message()};
+  return acceptor;
+}
+
+std::vector<Endpoint> Server::endpoints() const {
+  std::vector<Endpoint> endpoints;
+  for (const auto& acceptor : acceptors_) endpoints.push_back(acceptor.local_endpoint());
+  return endpoints;
+}
+
+asio::awaitable<void> Server::run() {
+  for (auto& acceptor : acceptors_)
+    asio::co_spawn(
+        executor_, [self = shared_from_this(), &acceptor] { return self->accept_all(acceptor); },
+        ReportException{"accepting"});
+  if (!stopping_) co_await stop_.wait();
+  boost::system::error_code ignored;
+  for (auto& acceptor : acceptors_) acceptor.close(ignored);
+  co_await drain();
+}
+
+void Server::stop() {
+  stopping_ = true;
+  stop_.notify();
+}
+
+asio::awaitable<void> Server::accept_all(Acceptor& acceptor) {
+  while (!stopping_) {
+    auto [error, socket] = co_await acceptor.async_accept(kTuple);
+    if (stopping_) co_return;
+    if (!error) {
+      serve(std::move(socket));
+      continue;
+    }
+    // Mostly: out of descriptors. Waiting lets connections end instead of spinning.
+    logs_->refused.log(LogLevel::kError, "accept: " + error.message());
+    co_await sleep_for(std::chrono::milliseconds{100});
+  }
+}
+
+void Server::serve(Relay::Socket socket) {
+  boost::system::error_code error;
+  const auto peer = socket.remote_endpoint(error);
+  if (error) return;
+  auto place = sources_->admit(peer.address());
+  if (!place) {
+    logs_->refused.log(LogLevel::kWarning, to_text(peer) + " refused: too many connections");
+    return refuse(std::move(socket));
+  }
+  const auto relay =
+      std::make_shared<Relay>(std::move(socket), settings_, backend_, budget_, logs_);
+  relays_.insert(relay);
+  asio::co_spawn(
+      executor_,
+      [self = shared_from_this(), relay, place = *std::move(place)]() mutable {
+        return self->serve_one(relay, std::move(place));
+      },
+      ReportException{"serving a peer"});
+}
+
+// Best effort, at once: a peer over the limit shall not hold anything here. Its socket buffer is
+// empty, so the notice fits.
+void Server::refuse(Relay::Socket socket) {
+  boost::system::error_code ignored;
+  socket.non_blocking(true, ignored);
+  socket.write_some(asio::buffer(encode_notice(0, SEVMON_NOTICE_LIMIT)), ignored);
+  socket.shutdown(Relay::Socket::shutdown_send, ignored);
+}
+
+asio::awaitable<void> Server::serve_one(std::shared_ptr<Relay> relay, Sources::Place place) {
+  // Also when run() throws: nothing stays held.
+  struct Leave {
+    Server& server;
+    const std::shared_ptr<Relay>& relay;
+    ~Leave() {
+      server.relays_.erase(relay);
+      server.one_gone_.notify();
+    }
+  };
+  const Sources::Place held{std::move(place)};
+  const Leave leave{*this, relay};
+  co_await relay->run();
+}
+
+asio::awaitable<void> Server::drain() {
+  log(LogLevel::kInfo, "stopping, " + std::to_string(relays_.size()) + " connections to drain");
+  for (const auto& relay : relays_) relay->drain();
+  const bool drained = co_await finished_within(settings_.deadlines.drain, all_gone());
+  if (drained) co_return;
+  log(LogLevel::kWarning, std::to_string(relays_.size()) + " connections did not end in time");
+  const auto late = relays_;
+  for (const auto& relay : late) relay->abort();
+  co_await finished_within(std::chrono::milliseconds{200}, all_gone());
+}
+
+asio::awaitable<void> Server::all_gone() {
+  while (!relays_.empty()) co_await one_gone_.wait();
+}
+
+}  // namespace sevmon::proxy
