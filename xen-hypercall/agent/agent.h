@@ -12,9 +12,7 @@
 
 #include "host.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+SEVMON_BEGIN_C
 
 #define SEVMON_AGENT_VERSION 0x0001 /* major << 8 | minor */
 
@@ -66,8 +64,6 @@ uint8_t *sevmon_work_in(struct sevmon_work *work);
 /* Where the answer is. */
 const uint8_t *sevmon_work_out(const struct sevmon_work *work);
 
-#ifdef __cplusplus
-}
-#endif
+SEVMON_END_C
 
 #endif /* SEVMON_AGENT_H */

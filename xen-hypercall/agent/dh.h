@@ -5,6 +5,8 @@
 
 #include "port.h"
 
+SEVMON_BEGIN_C
+
 #define SEVMON_X25519_BYTES 32
 
 void sevmon_dh_public(uint8_t public_key[SEVMON_X25519_BYTES],
@@ -17,5 +19,7 @@ void sevmon_dh_public(uint8_t public_key[SEVMON_X25519_BYTES],
 bool sevmon_dh(uint8_t shared[SEVMON_X25519_BYTES],
                const uint8_t secret[SEVMON_X25519_BYTES],
                const uint8_t public_key[SEVMON_X25519_BYTES]);
+
+SEVMON_END_C
 
 #endif /* SEVMON_AGENT_DH_H */

@@ -8,6 +8,8 @@
 
 #include "port.h"
 
+SEVMON_BEGIN_C
+
 #define SEVMON_AES_KEY_BYTES   32
 #define SEVMON_AES_BLOCK_BYTES 16
 #define SEVMON_GCM_NONCE_BYTES 12
@@ -53,5 +55,7 @@ void sevmon_aes_set_key(struct sevmon_gcm_key *key,
 void sevmon_aes_encrypt(const struct sevmon_gcm_key *key,
                         const uint8_t in[SEVMON_AES_BLOCK_BYTES],
                         uint8_t out[SEVMON_AES_BLOCK_BYTES]);
+
+SEVMON_END_C
 
 #endif /* SEVMON_AGENT_GCM_H */

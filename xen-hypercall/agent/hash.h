@@ -5,6 +5,8 @@
 
 #include "host.h"
 
+SEVMON_BEGIN_C
+
 #define SEVMON_HASH_BYTES 32
 /* The host's SHA-256 takes one piece, so messages are put together first. */
 #define SEVMON_HMAC_MAX_BYTES 128
@@ -25,5 +27,7 @@ void sevmon_hkdf(const struct sevmon_host *host,
                  uint8_t out1[SEVMON_HASH_BYTES],
                  uint8_t out2[SEVMON_HASH_BYTES],
                  uint8_t out3[SEVMON_HASH_BYTES]);
+
+SEVMON_END_C
 
 #endif /* SEVMON_AGENT_HASH_H */

@@ -17,6 +17,8 @@
 #include "gcm.h"
 #include "hash.h"
 
+SEVMON_BEGIN_C
+
 #define SEVMON_NOISE_MAX_PAYLOAD SEVMON_PAYLOAD_BYTES
 
 struct sevmon_noise {
@@ -67,5 +69,7 @@ void sevmon_noise_write_payload(struct sevmon_noise *noise,
 void sevmon_noise_split(const struct sevmon_noise *noise,
                         uint8_t initiator[SEVMON_HASH_BYTES],
                         uint8_t responder[SEVMON_HASH_BYTES]);
+
+SEVMON_END_C
 
 #endif /* SEVMON_AGENT_NOISE_H */

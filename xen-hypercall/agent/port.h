@@ -7,6 +7,15 @@
 #ifndef SEVMON_AGENT_PORT_H
 #define SEVMON_AGENT_PORT_H
 
+/* The proxy and the tests are C++. */
+#ifdef __cplusplus
+#define SEVMON_BEGIN_C extern "C" {
+#define SEVMON_END_C }
+#else
+#define SEVMON_BEGIN_C
+#define SEVMON_END_C
+#endif
+
 #ifdef __XEN__
 
 #include <xen/errno.h>

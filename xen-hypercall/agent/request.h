@@ -5,6 +5,8 @@
 
 #include "agent-state.h"
 
+SEVMON_BEGIN_C
+
 /*
  * Answer the opened request in work->in: write the whole body of a response of
  * the session's size class to work->out.  Holds no lock.
@@ -12,5 +14,7 @@
  * Returns whether a CLOSE item was answered.
  */
 bool sevmon_request(struct sevmon_agent *agent, struct sevmon_work *work);
+
+SEVMON_END_C
 
 #endif /* SEVMON_AGENT_REQUEST_H */

@@ -5,6 +5,8 @@
 
 #include "agent-state.h"
 
+SEVMON_BEGIN_C
+
 /* What became of a request's number. */
 enum sevmon_take {
     SEVMON_TAKE_OK,
@@ -45,5 +47,7 @@ enum sevmon_take sevmon_session_take(struct sevmon_agent *agent,
 /* Wipe the connection and its sessions, if it is still the one viewed. */
 void sevmon_session_close(struct sevmon_agent *agent,
                           const struct sevmon_session_view *view);
+
+SEVMON_END_C
 
 #endif /* SEVMON_AGENT_SESSION_H */

@@ -5,7 +5,11 @@
 
 #include "agent-state.h"
 
+SEVMON_BEGIN_C
+
 /* Takes the frame at work->in and returns as sevmon_agent_frame(). */
 int sevmon_transport(struct sevmon_agent *agent, struct sevmon_work *work);
+
+SEVMON_END_C
 
 #endif /* SEVMON_AGENT_TRANSPORT_H */

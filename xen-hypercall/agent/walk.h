@@ -5,6 +5,8 @@
 
 #include "host.h"
 
+SEVMON_BEGIN_C
+
 struct sevmon_root {
     uint64_t frame;
     uint8_t levels; /* 4 or 5 */
@@ -30,5 +32,7 @@ unsigned int sevmon_walk(const struct sevmon_host *host,
 unsigned int sevmon_map(const struct sevmon_host *host,
                         const struct sevmon_target *target, uint64_t frame,
                         struct sevmon_frame *out);
+
+SEVMON_END_C
 
 #endif /* SEVMON_AGENT_WALK_H */
