@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "image/layout.hpp"
+
+#include <sevmon/result.hpp>
+
+namespace sevmon::proxy {
+
+/// The agent core over a memory image, in this process. Target: the image, as Dom0 (domain 0).
+/// Virtual items walk the image's page tables; SEVMON_ROOT_VCPU needs the CR3 of an ELF image's
+/// notes. Thread-safe.
+class ImageAgent {
+ public:
+  /// Open the image at `path` with the keys of an agent's key file. The keys are copied; the caller
+  /// wipes `key_file`.
+  /// @return kIo, kTruncated, kTooLarge, kMalformed, kUnsupported: the image, or a CPU without
+  ///         AES-NI, PCLMULQDQ and SSE4.1; kKey: no key file; kInternal: a self-test failed.
+  static common::Result<std::unique_ptr<ImageAgent>> open(const std::string& path,
+                                                          std::span<const std::byte> key_file,
+                                                          ImageFormat format = ImageFormat::kAuto);
+  ~ImageAgent();
+
+  /// Hand in one frame. @return the answer's size, at the start of `out`, or -errno as the
+  /// hypercall: -EINVAL: size of `in` (16..1020) or of `out` (at least 62,012); -EBADMSG; -EBUSY.
+  int frame(std::span<const std::byte> in, std::span<std::byte> out);
+
+  /// "elf image FILE, 4 vCPUs"
+  std::string describe() const;
+
+ private:
+  struct Impl;
+  explicit ImageAgent(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sevmon::proxy

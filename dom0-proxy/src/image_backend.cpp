@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "image_backend.hpp"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/thread_pool.hpp>
+#include <cstring>
+#include <string>
+
+#include "asio.hpp"
+#include "image/image_agent.hpp"
+
+#include <sevmon/wire.h>
+
+namespace sevmon::proxy {
+
+namespace {
+
+using common::Error;
+using common::ErrorCode;
+using common::Result;
+
+struct KeyFile {
+  KeyFile() = default;
+  KeyFile(const KeyFile&) = default;
+  KeyFile& operator=(const KeyFile&) = delete;
+  ~KeyFile() { explicit_bzero(bytes.data(), bytes.size()); }
+  std::array<std::byte, SEVMON_KEY_FILE_MAX_BYTES + 1> bytes{};
+  std::size_t size = 0;
+};
+
+Result<KeyFile> read_key_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return Error{ErrorCode::kIo, path + ": " + std::strerror(errno)};
+  struct stat status;
+  const bool known = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+  KeyFile file;
+  const ssize_t got = known ? ::read(fd, file.bytes.data(), file.bytes.size()) : -1;
+  ::close(fd);
+  if (got < 0) return Error{ErrorCode::kIo, path + ": cannot be read"};
+  if (status.st_mode & 077)
+    return Error{ErrorCode::kKey, path + ": others may read or write it (chmod 600)"};
+  if (static_cast<std::size_t>(got) > SEVMON_KEY_FILE_MAX_BYTES)
+    return Error{ErrorCode::kKey, path + ": too large for a key file"};
+  file.size = static_cast<std::size_t>(got);
+  return file;
+}
+
+class ImageBackend : public Backend {
+ public:
+  ImageBackend(std::unique_ptr<ImageAgent> agent, std::size_t threads)
+      : agent_{std::move(agent)}, pool_{threads} {}
+  ~ImageBackend() override { pool_.join(); }
+
+  asio::awaitable<BackendAnswer> submit(std::vector<std::byte> frame) override {
+    // Comes back to the waiter's executor by itself.
+    co_return co_await asio::co_spawn(pool_, run(std::move(frame)), asio::use_awaitable);
+  }
+
+  void stop() override { pool_.stop(); }
+  std::string describe() const override { return agent_->describe(); }
+
+ private:
+  asio::awaitable<BackendAnswer> run(std::vector<std::byte> frame) {
+    BackendAnswer answer{.error = 0, .frame = std::vector<std::byte>(SEVMON_MAX_FRAME_BYTES)};
+    const int result = agent_->frame(frame, answer.frame);
+    if (result < 0) answer.error = -result;
+    answer.frame.resize(static_cast<std::size_t>(result < 0 ? 0 : result));
+    co_return answer;
+  }
+
+  const std::unique_ptr<ImageAgent> agent_;
+  asio::thread_pool pool_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<Backend>> make_image_backend(const Settings& settings) {
+  const auto format = parse_image_format(settings.image_format);
+  if (!format)
+    return Error{ErrorCode::kUsage, "image format '" + settings.image_format + "' is not known"};
+  const auto key = read_key_file(settings.image_key_file);
+  if (!key) return key.error();
+  auto agent =
+      ImageAgent::open(settings.image_file, std::span{key->bytes}.first(key->size), *format);
+  if (!agent) return agent.error();
+  return std::shared_ptr<Backend>{
+      std::make_shared<ImageBackend>(*std::move(agent), settings.image_threads)};
+}
+
+}  // namespace sevmon::proxy

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "backend.hpp"
+#include "settings.hpp"
+
+#include <sevmon/result.hpp>
+
+namespace sevmon::proxy {
+
+/// The agent core in this process over settings.image_file, on settings.image_threads threads.
+/// @return errors of ImageAgent::open(); kIo, kKey: the key file.
+common::Result<std::shared_ptr<Backend>> make_image_backend(const Settings& settings);
+
+}  // namespace sevmon::proxy
