@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <sevmon/kernel.hpp>
+#include <sevmon/result.hpp>
+#include <sevmon/units.hpp>
+
+namespace sevmon::ids {
+
+/// How far one can rely on something that was read from a running, perhaps hostile, system.
+enum class Consistency : std::uint8_t {
+  kConsistent,  // the first pass agreed with itself
+  kRetried,     // a later pass did: the first ones saw changes under way
+  kTorn,        // no pass did: the list may lack entries or hold wrong ones
+};
+
+/// "consistent", "retried", "torn".
+std::string_view name(Consistency consistency);
+
+struct Process {
+  common::Gva task{};  // its task_struct
+  std::int32_t pid = 0;
+  std::int32_t tgid = 0;  // equals pid but for threads
+  std::int32_t ppid = 0;
+  std::optional<std::uint32_t> uid;   // real; none when its credentials could not be read
+  std::optional<std::uint32_t> euid;  // effective: what ps(1) shows as UID
+  char state = '?';                   // as in /proc/PID/stat
+  std::uint64_t start_ns = 0;         // since boot, suspend included
+  std::string name;                   // task_struct.comm: any bytes but NUL
+  std::optional<std::uint32_t> threads;
+  bool kernel_thread = false;
+  bool in_pids = false;   // found through the table of process ids
+  bool in_tasks = false;  // found through the ring of all tasks (never set for threads)
+};
+
+/// Something that a pass found to be other than it should be.
+struct ProcessNote {
+  enum class Kind : std::uint8_t {
+    kHiddenFromPids,   // in the ring of tasks, not in the table of ids
+    kHiddenFromTasks,  // the other way round
+    kTear,             // a pointer or number that cannot be, or a bound was reached
+  } kind = Kind::kTear;
+  common::Gva address{};  // of the task, or of what was being read
+  std::int32_t pid = 0;   // 0: unknown
+  std::string text;       // for people; escaped
+};
+
+struct ProcessList {
+  std::vector<Process> processes;  // by pid, then by address
+  std::vector<ProcessNote> notes;  // of the last pass; hidden ones only if the pass before agreed
+  Consistency consistency = Consistency::kConsistent;
+  unsigned passes = 0;
+  std::optional<std::int64_t> boot_unix_ns;  // wall-clock time of boot, as the kernel keeps it
+};
+
+struct ProcessOptions {
+  bool threads = false;                // every thread, not only processes
+  unsigned max_passes = 4;             // then the list is torn
+  std::uint32_t max_tasks = 1U << 17;  // a pass that meets more is torn
+};
+
+/// Every process of the target: from init_pid_ns's id table, breadth first, so that a pass takes as
+/// many waves of reads as the longest pointer chain has links; cross-checked at no further cost
+/// with the ring of all tasks. A pass that contradicts itself is repeated in a new epoch.
+/// @return kNotFound when the profile lacks what this needs; errors of the channel.
+common::Result<ProcessList> list_processes(Kernel& kernel, const ProcessOptions& options = {});
+
+/// For AttachOptions::first_ranges.
+std::vector<Range> first_process_ranges(const KernelInfo& info);
+
+}  // namespace sevmon::ids
