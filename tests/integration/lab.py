@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests share: the built programs, keys, profiles, a Dom0, and sevmon as a function."""
+
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+
+import guests
+import wire
+from guests import CACHE, PROXY_PORT, ROOT, SHELL_PORT
+
+FULL = False
+BUILD = pathlib.Path(os.environ.get("SEVMON_BUILD", CACHE / "build" / "release"))
+SEVMON = BUILD / "ids" / "cli" / "sevmon"
+PROXY = BUILD / "dom0-proxy" / "dom0-proxy"
+HELPER = BUILD / "dom0-proxy" / "dom0-proxy-helper"
+
+
+class Outcome:
+    """What one run of sevmon did."""
+
+    def __init__(self, arguments, code, out, err):
+        self.arguments = arguments
+        self.code = code
+        self.out = out
+        self.err = err
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+    def __repr__(self):
+        return (f"sevmon {' '.join(self.arguments)}: exit {self.code}\n"
+                f"stdout: {self.out[-1500:]}\nstderr: {self.err[-1500:]}")
+
+
+class Sevmon:
+    """The command against one agent. `ids()` runs it; a test compares what comes back."""
+
+    def __init__(self, connect, key=None, profiles=None):
+        self.options = ["--connect", connect]
+        if key:
+            self.options += ["--key", str(key)]
+        if profiles:
+            self.options += ["--profile", str(profiles)]
+
+    def __call__(self, *words, timeout_s=300):
+        arguments = [*self.options, *map(str, words)]
+        try:
+            done = subprocess.run([SEVMON, *arguments], capture_output=True, timeout=timeout_s)
+        except subprocess.TimeoutExpired as late:
+            return Outcome(arguments, None, (late.stdout or b"").decode(errors="replace"),
+                           f"still running after {timeout_s} s")
+        return Outcome(arguments, done.returncode, done.stdout.decode(errors="replace"),
+                       done.stderr.decode(errors="replace"))
+
+    def ok(self, *words, **options):
+        outcome = self(*words, **options)
+        assert outcome.code == 0, outcome
+        return outcome
+
+    def json(self, *words):
+        return self.ok("--json", *words).json
+
+    def read(self, where, count):
+        """Bytes of kernel memory, through a file as a user would."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "bytes"
+            self.ok("read", where, count, "-o", path)
+            return path.read_bytes()
+
+
+@functools.lru_cache
+def keys():
+    """(agent's key file, IDS's key file), fresh for each run of the tests."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="sevmon-keys-"))
+    subprocess.run([SEVMON, "keygen", "--agent", folder / "agent.key", folder / "ids.key"],
+                   check=True, capture_output=True)
+    return folder / "agent.key", folder / "ids.key"
+
+
+@functools.lru_cache
+def profiles():
+    """A directory with the profiles of both kernels."""
+    folder = CACHE / "profiles"
+    folder.mkdir(exist_ok=True, parents=True)
+    for flavour in ("6.1", "6.12-cloud"):
+        profile(flavour)
+    return folder
+
+
+@functools.lru_cache
+def profile(flavour):
+    kernel = guests.kernel_dir(flavour)
+    path = CACHE / "profiles" / f"{(kernel / 'release').read_text().strip()}.profile"
+    path.parent.mkdir(exist_ok=True, parents=True)
+    newest = max(SEVMON.stat().st_mtime, (kernel / "vmlinuz").stat().st_mtime)
+    if not path.exists() or path.stat().st_mtime < newest:
+        path.unlink(missing_ok=True)
+        subprocess.run([SEVMON, "profile", "build", kernel / "vmlinuz", "-o", path], check=True,
+                       capture_output=True)
+    return path
+
+
+def sha256_of(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+def last_line(script, *arguments):
+    """The path that a script prints."""
+    done = subprocess.run([ROOT / "scripts" / script, *arguments], text=True, capture_output=True)
+    assert done.returncode == 0, f"{script}: {done.stderr}"
+    return pathlib.Path(done.stdout.split()[-1])
+
+
+@functools.lru_cache
+def xen():
+    return last_line("build-xen") / "xen"
+
+
+@functools.lru_cache
+def dom0_initramfs():
+    return last_line("make-dom0", BUILD)
+
+
+def start_dom0(name, *, pvh=False, smp=1, link=None, xen_path=None, kernel_args="",
+               xen_args="", life_s=1800, wait=True):
+    """Our Xen and a Dom0 with the relay, a test shell, and fresh keys."""
+    ports = {} if link else guests.forwards([PROXY_PORT, SHELL_PORT])
+    command = [ROOT / "scripts" / "run-dom0", "--xen", xen_path or xen(),
+               "--kernel", guests.kernel_dir(), "--initrd", dom0_initramfs(), "--key", keys()[0],
+               "--smp", smp, "--kernel-args", f"sevmon.shell={SHELL_PORT} {kernel_args}"]
+    if pvh:
+        command.append("--pvh")
+    if xen_args:
+        command += ["--xen-args", xen_args]
+    for inside, outside in ports.items():
+        command += ["--forward", f"{outside}:{inside}"]
+    if link:
+        command += ["--link", link]
+    guest = guests.Guest(name, command, ports, life_s)
+    if wait and not link:
+        try:
+            address = ("127.0.0.1", ports[PROXY_PORT])
+            guest.wait_for("agent", lambda: wire.challenge_of(address, 2))
+            guest.wait_shell()
+        except BaseException:
+            guest.stop()
+            raise
+    return guest
+
+
+def ids(guest, key=None):
+    """sevmon, connected to a Dom0."""
+    return Sevmon(f"tcp:127.0.0.1:{guest.ports[PROXY_PORT]}", key or keys()[1], profiles())

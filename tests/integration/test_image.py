@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole of SEVmonitor but Xen, natively:
+
+    image of a real kernel ──► dom0-proxy --backend image ──TCP──► sevmon
+    (ELF, raw, LiME; KASLR)    (the agent core, in process)        (profile of the vmlinuz)
+"""
+
+import subprocess
+import tempfile
+import unittest
+
+import guests
+import images
+import lab
+import truth
+
+
+class ImageTests:
+    """For one variant of kernel and paging; the classes below name it."""
+
+    VARIANT = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.image = images.image(cls.VARIANT)
+        lab.profiles()
+
+    def ids(self, form="elf", profiles=None):
+        return lab.Sevmon(f"image:{self.image.path(form)}", profiles=profiles or lab.profiles())
+
+    def check_ps(self, form):
+        ours = self.ids(form).json("ps")["processes"]
+        truth.check_processes(self, ours, self.image.truth["before"]["processes"],
+                              self.image.truth["after"]["processes"])
+
+    def test_ps_from_elf(self):
+        self.check_ps("elf")
+
+    def test_ps_from_raw(self):
+        self.check_ps("raw")
+
+    def test_ps_from_lime(self):
+        self.check_ps("lime")
+
+    def test_os_version(self):
+        version = self.ids().json("os-version")
+        self.assertEqual(version["banner"], self.image.truth["before"]["version"])
+
+    def test_slide(self):
+        """Randomised, and found: the banner is where the slide says."""
+        linked = int(subprocess.check_output(
+            [lab.SEVMON, "--json", "profile", "show", lab.profile(self.VARIANT.flavour)]) and
+            self.linked_stext(), 16)
+        slide = self.image.truth["before"]["stext"] - linked
+        self.assertNotEqual(slide, 0, "this boot was not randomised: make another image")
+        banner = self.ids().read("linux_banner", 13)
+        self.assertEqual(banner, b"Linux version")
+
+    def test_command_line(self):
+        pointer = int.from_bytes(self.ids().read("saved_command_line", 8), "little")
+        line = self.image.truth["before"]["cmdline"].encode()
+        self.assertEqual(self.ids().read(hex(pointer), len(line)), line)
+
+    def test_wrong_profile_names_both(self):
+        other = "6.12-cloud" if self.VARIANT.flavour == "6.1" else "6.1"
+        outcome = self.ids(profiles=lab.profile(other))("ps")
+        self.assertEqual(outcome.code, 3, outcome)
+        for flavour in ("6.1", "6.12-cloud"):
+            release = (guests.kernel_dir(flavour) / "release").read_text().strip()
+            self.assertIn(release, outcome.err, outcome)
+        self.assertEqual(outcome.out, "", outcome)
+
+
+class Linux61FourLevels(ImageTests, unittest.TestCase):
+    VARIANT = images.VARIANTS[0]
+
+
+class Linux61FiveLevels(ImageTests, unittest.TestCase):
+    VARIANT = images.VARIANTS[1]
+
+
+class Linux612Cloud(ImageTests, unittest.TestCase):
+    VARIANT = images.VARIANTS[2]
+
+
+class Refusals(unittest.TestCase):
+    def test_no_image(self):
+        outcome = lab.Sevmon("image:/nonexistent", profiles=lab.profiles())("ps")
+        self.assertIn(outcome.code, (2, 3), outcome)
+        self.assertIn("/nonexistent", outcome.err)
+
+    def test_image_without_a_kernel(self):
+        with tempfile.NamedTemporaryFile(suffix=".raw") as blank:
+            blank.truncate(16 << 20)
+            outcome = lab.Sevmon(f"image:{blank.name}", profiles=lab.profiles())("ps")
+        self.assertEqual(outcome.code, 3, outcome)
+        self.assertEqual(outcome.out, "", outcome)

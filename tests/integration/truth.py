@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compare what sevmon says of a guest with what the guest says of itself."""
+
+TICKS_PER_S = 100  # of /proc, whatever the kernel's HZ
+
+
+def by_pid(processes):
+    return {process["pid"]: process for process in processes}
+
+
+def stable(before, after):
+    """Processes that both lists have: the same pid, started at the same time."""
+    later = by_pid(after)
+    return [p for p in before
+            if p["pid"] in later and later[p["pid"]]["start_ticks"] == p["start_ticks"]]
+
+
+def comm(name):
+    """/proc/PID/stat shows a kernel worker as "kworker/0:1-events": the part from the dash on is no
+    name but its workqueue's."""
+    return name.split("-")[0].split("+")[0] if name.startswith("kworker/") else name
+
+
+def check_processes(case, ours, before, after):
+    """`ours` was taken between the guest's own lists `before` and `after`."""
+    seen = by_pid(ours)
+    case.assertEqual(len(seen), len(ours), "a pid appears twice")
+    known = stable(before, after)
+    case.assertGreater(len(known), 30, "the guest's own list is too short to mean anything")
+    later = by_pid(after)
+    for truth in known:
+        case.assertIn(truth["pid"], seen, f"missing: {truth}")
+        process = seen[truth["pid"]]
+        case.assertEqual(comm(process["name"]), comm(truth["name"]), truth)
+        case.assertEqual(process["ppid"], truth["ppid"], truth)
+        case.assertEqual(process["uid"], truth["uid"], truth)
+        case.assertAlmostEqual(process["start_s"], truth["start_ticks"] / TICKS_PER_S,
+                               delta=1.01 / TICKS_PER_S, msg=truth)
+        # A sleeper can wake for a moment: its state counts only when both lists agree, and then
+        # running stands for a moment, too.
+        if truth["state"] == later[truth["pid"]]["state"] and truth["state"] in "ZTI":
+            case.assertEqual(process["state"], truth["state"], truth)
+    # What only we saw must have come or gone meanwhile: the commands that made the lists, and
+    # kernel workers.
+    newest = max(p["pid"] for p in before)
+    both = set(by_pid(before)) | set(later)
+    for process in ours:
+        if process["pid"] not in both:
+            case.assertTrue(process["pid"] > newest - 40 or process["name"].startswith("kworker"),
+                            f"the guest never showed {process}")
