@@ -71,7 +71,7 @@ std::string build_id_in(ByteSpan notes) {
     const auto note = load_le<Elf64_Nhdr>(notes, at);
     at += sizeof note;
     const std::uint64_t name_bytes = padded(note.n_namesz);
-    if (!fits(notes.size(), at, name_bytes + padded(note.n_descsz))) break;
+    if (!fits(notes.size(), at, name_bytes + note.n_descsz)) break;
     if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && note.n_descsz > 0 &&
         note.n_descsz <= kMaxBuildIdBytes && std::memcmp(notes.data() + at, "GNU", 4) == 0)
       return to_hex(notes.subspan(at + name_bytes, note.n_descsz));

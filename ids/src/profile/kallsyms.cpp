@@ -102,14 +102,12 @@ std::vector<AddressTable> candidates(const TokenTable& tokens, const NameTable& 
     add(Form::kPerCpuOrBase, at, base);
     add(Form::kBaseRelative, at, base);
   };
-  // From 6.4 behind the index.
-  for (const std::size_t alignment : {8, 4}) {
-    const std::size_t at = align_in(region, tokens.index_end, alignment);
-    const std::uint64_t offsets_end = at + std::uint64_t{names.count} * 4;
-    if (offsets_end <= size) add_based(at, align_in(region, offsets_end, 8));
-    add(Form::kPlaceRelative, at, 0);
-    add(Form::kAddress, at, 0);
-  }
+  // From 6.4 behind the index. Only one alignment for each form: a table of places that is read
+  // from one entry later would look right, each symbol with its neighbour's address.
+  const std::size_t at = align_in(region, tokens.index_end, 8);
+  add_based(at, align_in(region, at + std::size_t{names.count} * 4, 8));
+  add(Form::kAddress, at, 0);
+  add(Form::kPlaceRelative, align_in(region, tokens.index_end, 4), 0);
   // To 6.3 before num_syms, everything aligned to 8.
   const std::uint64_t offsets_bytes = (std::uint64_t{names.count} * 4 + 7) & ~std::uint64_t{7};
   if (names.count_at >= 8 + offsets_bytes)
