@@ -330,8 +330,8 @@ struct sevmon_vcpu_state {
 SEVMON_WIRE_SIZE(struct sevmon_vcpu_state, 576);
 
 #define SEVMON_VCPU_ONLINE  (1U << 0)
-#define SEVMON_VCPU_RUNNING (1U << 1) /* gpr..gs and cr2 are from its last exit,
-                                         not from now */
+#define SEVMON_VCPU_RUNNING (1U << 1) /* gpr..gs and cr2 are from when it last
+                                         left a CPU, not from now */
 #define SEVMON_VCPU_CALLER  (1U << 2) /* it is carrying this very request:
                                          gpr..rflags are the relay's */
 #define SEVMON_VCPU_PV      (1U << 3) /* entry, kernel_*, gdt_frames are valid */

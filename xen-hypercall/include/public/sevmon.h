@@ -22,7 +22,8 @@
  * arg2: XEN_GUEST_HANDLE(const void) the frame
  * arg3: its size in bytes; 16..1020
  * arg4: XEN_GUEST_HANDLE(void) buffer for the answer
- * arg5: its capacity in bytes, at least XEN_SEVMON_MAX_ANSWER_BYTES
+ * arg5: its capacity in bytes, at least XEN_SEVMON_MAX_ANSWER_BYTES; bytes
+ *       beyond the answer are not touched
  *
  * The frame is copied once.  The answer is built and sealed in Xen's private
  * memory and copied out once.  A frame that the agent took is never taken
@@ -30,7 +31,9 @@
  * anew.
  *
  * Returns the size of the answer in bytes, otherwise:
+ * -ENOSYS:   this Xen has no agent, or the caller is a 32-bit one
  * -EPERM:    the caller is not the hardware domain
+ * -EOPNOTSUPP: arg1 is not XEN_SEVMON_OP_frame
  * -EINVAL:   frame size or capacity out of range; nothing was looked at
  * -EFAULT:   a buffer is not accessible; the answer, if any, is lost
  * -EBADMSG:  the agent did not take the frame (one code for every reason)
