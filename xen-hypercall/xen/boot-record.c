@@ -15,7 +15,7 @@
 
 #include "glue.h"
 
-static struct sevmon_boot_record __read_mostly boot;
+static struct sevmon_boot_record __ro_after_init boot;
 
 static void __init digest(struct sevmon_file_digest *file, const void *bytes,
                           size_t count)
@@ -71,8 +71,8 @@ void __init sevmon_dom0_built(struct domain *d)
         boot.origin_frame = PFN_DOWN(boot.origin_address);
     }
 
-    if ( sevmon_key_source && sevmon_key_source->deny(d) )
-        panic("sevmon: cannot deny Dom0 the key's I/O ports\n");
+    if ( sevmon_deny_keys(d) )
+        panic("sevmon: cannot keep Dom0 from the key's copies\n");
 
     sevmon_scan();
 }

@@ -57,6 +57,8 @@ extern bool sevmon_agent_on; /* set once, before Dom0 exists */
 /* Where the keys came from; NULL as long as there are none. */
 extern const struct sevmon_key_source *sevmon_key_source;
 
+int sevmon_deny_keys(struct domain *d);
+
 /* ---- key-module.c and later sources ----------------------------------- */
 
 struct sevmon_key_source {
@@ -64,9 +66,9 @@ struct sevmon_key_source {
     uint8_t id; /* SEVMON_KEY_* */
     /* The key file where it lies, or NULL if this source has none. */
     const void *(*find)(size_t *bytes);
-    /* Wipe it there.  Called whatever became of the keys. */
+    /* Wipe it there.  Called for every source, used or not. */
     void (*wipe)(void);
-    /* Keep the hardware domain from copies that Xen cannot wipe. */
+    /* Likewise; keep the hardware domain from copies that Xen cannot wipe. */
     int (*deny)(struct domain *d);
 };
 

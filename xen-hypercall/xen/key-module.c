@@ -86,6 +86,9 @@ static void __init wipe_modules(void)
 
 static int __init deny_fw_cfg(struct domain *d)
 {
+    if ( !claimed )
+        return 0;
+
     return ioports_deny_access(d, FW_CFG_FIRST_PORT, FW_CFG_LAST_PORT);
 }
 

@@ -12,11 +12,11 @@
 
 #include "glue.h"
 
-struct sevmon_cpu *__read_mostly sevmon_cpus[NR_CPUS];
+struct sevmon_cpu *__ro_after_init sevmon_cpus[NR_CPUS];
 
 struct sevmon_agent sevmon_agent;
-bool __read_mostly sevmon_agent_on;
-const struct sevmon_key_source *__read_mostly sevmon_key_source;
+bool __ro_after_init sevmon_agent_on;
+const struct sevmon_key_source *__ro_after_init sevmon_key_source;
 
 static const struct sevmon_key_source *const __initconstrel sources[] = {
     &sevmon_key_module,
@@ -87,7 +87,6 @@ static int __init take_key(const struct sevmon_key_source *source)
     const void *key_file = source->find(&bytes);
     int rc = key_file ? start_agent(key_file, bytes) : -ENOENT;
 
-    source->wipe();
     sevmon_wipe_stack();
 
     return rc;
@@ -112,6 +111,26 @@ static void __init take_keys(void)
         printk("sevmon: off: no good randomness (%d)\n", rc);
 }
 
+/* Whether it was used or not. */
+static void __init wipe_keys(void)
+{
+    unsigned int i;
+
+    for ( i = 0; i < ARRAY_SIZE(sources); i++ )
+        sources[i]->wipe();
+}
+
+int __init sevmon_deny_keys(struct domain *d)
+{
+    unsigned int i;
+    int rc = 0;
+
+    for ( i = 0; i < ARRAY_SIZE(sources) && !rc; i++ )
+        rc = sources[i]->deny(d);
+
+    return rc;
+}
+
 static int __init cf_check sevmon_init(void)
 {
     const char *missing = missing_feature();
@@ -119,12 +138,8 @@ static int __init cf_check sevmon_init(void)
 
     sevmon_probe_sev();
     if ( !allocate() )
-    {
         printk("sevmon: off: no memory\n");
-        return -ENOMEM;
-    }
-
-    if ( missing )
+    else if ( missing )
         printk("sevmon: off: the CPU has no %s\n", missing);
     else if ( (failed = selftest()) != NULL )
         printk("sevmon: off: self-test failed: %s\n", failed);
@@ -133,11 +148,9 @@ static int __init cf_check sevmon_init(void)
         printk("sevmon: self-test passed\n");
         take_keys();
     }
+    wipe_keys();
 
-    /* A key is wiped and denied to Dom0 whether it is used or not. */
-    if ( !sevmon_key_source )
-        sevmon_key_module.wipe();
-    else
+    if ( sevmon_key_source )
     {
         printk("sevmon: on: keys from %s\n", sevmon_key_source->name);
         smp_wmb();

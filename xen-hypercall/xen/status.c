@@ -17,8 +17,8 @@
 #define CPUID_SEV          0x8000001f
 #define CPUID_SEV_SUPPORT  (1U << 1) /* EAX */
 
-static uint8_t __read_mostly sev;
-static uint64_t __read_mostly c_bit;
+static uint8_t __ro_after_init sev;
+static uint64_t __ro_after_init c_bit;
 
 void __init sevmon_probe_sev(void)
 {
