@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include <sevmon/processes.hpp>
+#include <sevmon/text.hpp>
+
+#include "command.hpp"
+#include "kernel_json.hpp"
+
+namespace sevmon::cli {
+namespace {
+
+using ids::Process;
+using ids::ProcessList;
+using Kind = ids::ProcessNote::Kind;
+
+const char* name(Kind kind) {
+  switch (kind) {
+    case Kind::kHiddenFromPids:
+      return "hidden-from-pids";
+    case Kind::kHiddenFromTasks:
+      return "hidden-from-tasks";
+    case Kind::kTear:
+      return "tear";
+  }
+  return "tear";
+}
+
+Json process_json(const Process& process, const ProcessList& list) {
+  const auto optional = [](const auto& value) { return value ? Json(*value) : Json(); };
+  Json json = {{"pid", process.pid},
+               {"tgid", process.tgid},
+               {"ppid", process.ppid},
+               {"uid", optional(process.uid)},
+               {"euid", optional(process.euid)},
+               {"state", std::string(1, process.state)},
+               {"start_ns", process.start_ns},
+               {"start_unix_ns", nullptr},
+               {"name", ids::escape(process.name)},
+               {"kernel_thread", process.kernel_thread},
+               {"threads", optional(process.threads)},
+               {"task", ids::hex_address(process.task.value)},
+               {"in_pids", process.in_pids},
+               {"in_tasks", process.in_tasks}};
+  if (list.boot_unix_ns)
+    json["start_unix_ns"] = *list.boot_unix_ns + static_cast<std::int64_t>(process.start_ns);
+  return json;
+}
+
+std::string format_start(std::uint64_t ns) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%llu.%02llu",
+                static_cast<unsigned long long>(ns / 1'000'000'000),
+                static_cast<unsigned long long>(ns / 10'000'000 % 100));
+  return text;
+}
+
+/// Kernel threads in brackets, as ps(1) shows what has no command line.
+std::string shown_name(const Process& process) {
+  const auto escaped = ids::escape(process.name);
+  return process.kernel_thread ? '[' + escaped + ']' : escaped;
+}
+
+void print_row(Output& output, const Process& process, const std::string& indent) {
+  char row[96];
+  std::snprintf(row, sizeof(row), "%7d %7d %6s %c %11s ", process.pid, process.ppid,
+                process.uid ? std::to_string(*process.uid).c_str() : "?", process.state,
+                format_start(process.start_ns).c_str());
+  const auto label = shown_name(process);
+  const bool hidden = !process.in_pids || (process.pid == process.tgid && !process.in_tasks);
+  const auto style = hidden                  ? Output::Style::kBad
+                     : process.kernel_thread ? Output::Style::kDim
+                                             : Output::Style::kPlain;
+  output.line(row + indent + output.styled(style, label) + (hidden ? "  <- hidden" : ""));
+}
+
+/// Parents before children. Whatever parents the target claims, each process comes out once.
+class Tree {
+ public:
+  explicit Tree(const ProcessList& list) : list_{list} {
+    std::set<std::int32_t> known;
+    for (const auto& process : list.processes) known.insert(process.pid);
+    for (const auto& process : list.processes)
+      children_[known.contains(process.ppid) ? process.ppid : 0].push_back(&process);
+  }
+
+  void print(Output& output) {
+    print_below(output, 0);
+    for (const auto& process : list_.processes)  // who is its own ancestor hangs nowhere
+      if (!printed_.contains(&process)) print_from(output, process, 0);
+  }
+
+ private:
+  void print_below(Output& output, std::int32_t pid) {
+    for (const auto* child : children_[pid])
+      if (!printed_.contains(child)) print_from(output, *child, 0);
+  }
+
+  /// With a stack of its own: the target shapes the depth.
+  void print_from(Output& output, const Process& top, unsigned top_depth) {
+    constexpr unsigned kMaxIndent = 40;
+    std::vector<std::pair<const Process*, unsigned>> stack{{&top, top_depth}};
+    while (!stack.empty()) {
+      const auto [process, depth] = stack.back();
+      stack.pop_back();
+      if (!printed_.insert(process).second) continue;
+      print_row(output, *process,
+                depth == 0 ? "" : std::string(2 * std::min(depth - 1, kMaxIndent), ' ') + "\\_ ");
+      const auto found = children_.find(process->pid);
+      if (process->pid == 0 || found == children_.end()) continue;
+      for (auto child = found->second.rbegin(); child != found->second.rend(); ++child)
+        stack.emplace_back(*child, depth + 1);
+    }
+  }
+
+  const ProcessList& list_;
+  std::map<std::int32_t, std::vector<const Process*>> children_;
+  std::set<const Process*> printed_;
+};
+
+void print(Output& output, const ProcessList& list, bool tree) {
+  output.line(output.styled(Output::Style::kBold, "    PID    PPID    UID S       START NAME"));
+  if (tree)
+    Tree{list}.print(output);
+  else
+    for (const auto& process : list.processes) print_row(output, process, "");
+}
+
+int report_notes(Output& output, const ProcessList& list) {
+  bool hidden = false;
+  auto& notes = output.result()["notes"] = Json::array();
+  for (const auto& note : list.notes) {
+    hidden = hidden || note.kind != Kind::kTear;
+    notes.push_back({{"kind", name(note.kind)},
+                     {"address", ids::hex_address(note.address.value)},
+                     {"pid", note.pid},
+                     {"text", note.text}});
+    output.line(output.styled(
+        Output::Style::kBad, std::string{name(note.kind)} + ": pid " + std::to_string(note.pid) +
+                                 " at " + ids::hex_address(note.address.value) + ": " + note.text));
+  }
+  if (list.consistency == ids::Consistency::kTorn) {
+    output.warn("the list is torn after " + std::to_string(list.passes) +
+                " passes: processes may be missing or wrong");
+    return kExitUnknown;
+  }
+  return hidden ? kExitFindings : kExitOk;
+}
+
+common::Result<int> run(Session& session, bool tree, bool threads) {
+  const auto kernel = session.kernel(ids::first_process_ranges);
+  if (!kernel) return kernel.error();
+  const auto list = ids::list_processes(**kernel, {.threads = threads});
+  if (!list) return list.error();
+  auto& result = session.output.result();
+  result["kernel"] = to_json(**kernel);
+  result["consistency"] = ids::name(list->consistency);
+  result["passes"] = list->passes;
+  result["boot_unix_ns"] = list->boot_unix_ns ? Json(*list->boot_unix_ns) : Json();
+  auto& processes = result["processes"] = Json::array();
+  for (const auto& process : list->processes) processes.push_back(process_json(process, *list));
+  print(session.output, *list, tree);
+  return report_notes(session.output, *list);
+}
+
+}  // namespace
+
+void add_ps(CLI::App& app, const Choose& choose) {
+  struct Flags {
+    bool tree = false;
+    bool threads = false;
+  };
+  auto flags = std::make_shared<Flags>();
+  auto* command = app.add_subcommand("ps", "list the target's processes");
+  command->add_flag("--tree", flags->tree, "children below their parents");
+  command->add_flag("--threads", flags->threads, "every thread, not only processes");
+  command->callback([flags, choose] {
+    choose("ps", [flags](Session& session) { return run(session, flags->tree, flags->threads); });
+  });
+}
+
+}  // namespace sevmon::cli
