@@ -65,7 +65,15 @@ class Setter {
   Setter(const toml::node& node, const Key& key, Settings& settings)
       : node_{node}, key_{key}, settings_{settings} {}
 
-  Result<void> operator()(std::string Settings::*place) { return set_text(settings_.*place); }
+  Result<void> operator()(std::string Settings::*place) {
+    std::string text;
+    if (auto set = set_text(text); !set) return set;
+    const bool is_format = place == &Settings::image_format;
+    if (is_format && text != "auto" && text != "elf" && text != "lime" && text != "raw")
+      return wrong("'" + text + "' is not auto, elf, lime or raw");
+    settings_.*place = std::move(text);
+    return {};
+  }
   Result<void> operator()(std::size_t Settings::*place) { return set_number(settings_.*place); }
   Result<void> operator()(std::size_t Limits::*place) {
     return set_number(settings_.limits.*place);
@@ -179,6 +187,7 @@ Result<void> apply_config(std::string_view text, const std::string& source, Sett
 Result<void> load_config(const std::string& path, Settings& settings) {
   std::ifstream file{path, std::ios::binary};
   std::ostringstream text;
+  if (file) file.peek();  // a directory opens, and only fails when it is read
   if (file) text << file.rdbuf();
   // An empty file makes rdbuf() set the stream's failbit; that is no error.
   if (!file.is_open() || file.bad())

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "helper/sandbox.hpp"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <xen/xen.h>
+// Needs the types of the header above it.
+#include <xen/sys/privcmd.h>
+
+#include <thread>
+
+#include "helper/fake_call.hpp"
+#include "process/privileges.hpp"
+
+namespace sevmon::proxy::test {
+namespace {
+
+// Runs `check` in a child, in the sandbox. @return its exit status: 0 when `check` held.
+template <typename Check>
+int in_sandbox(Check check) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!forbid_new_privileges() || !enter_sandbox()) ::_exit(99);
+    ::_exit(check() ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+bool refused(long result) {
+  return result < 0 && errno == EPERM;
+}
+
+TEST(Sandbox, RefusesFilesNetworkProcessesAndOtherIoctls) {
+  EXPECT_EQ(in_sandbox([] { return refused(::open("/dev/null", O_RDONLY)); }), 0);
+  EXPECT_EQ(in_sandbox([] { return refused(::socket(AF_INET, SOCK_STREAM, 0)); }), 0);
+  EXPECT_EQ(in_sandbox([] { return refused(::fork()); }), 0);
+  EXPECT_EQ(in_sandbox([] { return refused(::execl("/bin/true", "true", nullptr)); }), 0);
+  EXPECT_EQ(in_sandbox([] { return refused(::ioctl(0, IOCTL_PRIVCMD_MMAPBATCH_V2, nullptr)); }), 0);
+  EXPECT_EQ(in_sandbox([] { return refused(::ioctl(0, FIONREAD, nullptr)); }), 0);
+}
+
+TEST(Sandbox, LetsTheHypercallThrough) {
+  EXPECT_EQ(in_sandbox(
+                [] { return ::ioctl(-1, IOCTL_PRIVCMD_HYPERCALL, nullptr) < 0 && errno == EBADF; }),
+            0);
+}
+
+TEST(Sandbox, LetsTheHelperServe) {
+  const TemporaryDirectory directory;
+  const auto path = directory.file("helper.sock");
+  const auto listener = listen_seqpacket(path, -1);
+  ASSERT_TRUE(listener);
+  const Descriptor stop{::eventfd(0, 0)};
+  const Descriptor client{::socket(AF_UNIX, SOCK_SEQPACKET, 0)};
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  ASSERT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  EXPECT_EQ(in_sandbox([&] {
+              FakeCall call{FakeCall::echo};
+              HelperServer server{call, 4};
+              std::thread thread{[&] { (void)server.run(listener->get(), stop.get()); }};
+              const Bytes frame(32, std::byte{1});
+              const auto head = encode_ipc_header({.id = 1, .status = 0, .bytes = 32});
+              Bytes message{head.begin(), head.end()};
+              message.insert(message.end(), frame.begin(), frame.end());
+              ::sendto(client.get(), message.data(), message.size(), 0, nullptr, 0);
+              Bytes reply(message.size() + 1);
+              const auto got = ::recv(client.get(), reply.data(), reply.size(), 0);
+              reply.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+              eventfd_write(stop.get(), 1);
+              thread.join();
+              return reply == message;
+            }),
+            0);
+}
+
+TEST(Privileges, UserAndGroupAreNumbersOverZero) {
+  EXPECT_TRUE(parse_user_and_group("1:2"));
+  EXPECT_EQ(parse_user_and_group("65534:65533")->gid, 65533U);
+  for (const char* text : {"", ":", "1", "1:", ":1", "0:1", "1:0", "-1:1", "1:-1", "a:b", "1:2:3",
+                           "1:2 ", " 1:2", "4294967295:1", "1:4294967295", "4294967296:1"})
+    EXPECT_FALSE(parse_user_and_group(text)) << text;
+}
+
+}  // namespace
+}  // namespace sevmon::proxy::test
