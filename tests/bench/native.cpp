@@ -2,7 +2,9 @@
 //
 // What the agent costs without Xen, as JSON for scripts/bench: a list of rows.
 //
-//   bench-native [--quick]
+//   bench-native [--quick | --profile ROW]
+//
+//   --profile ROW   run that row alone, for perf: its baselines are missing
 #include <cstdio>
 #include <exception>
 #include <string_view>
@@ -20,7 +22,7 @@ struct Size {
 constexpr Size kWhole{.batches = 4370, .calls = 500, .rounds = 15};  // 256 MiB
 constexpr Size kQuick{.batches = 40, .calls = 5, .rounds = 2};       // does it run?
 
-int run(const Size& size) {
+int run(const Size& size, std::string_view only) {
   using namespace sevmon::bench;
   const GuestMemory memory{size.batches};
   BenchHost host{memory};
@@ -31,6 +33,10 @@ int run(const Size& size) {
   Rounds rounds;
   add_page_rows(rounds, memory, host);
   add_frame_rows(rounds, host, size.calls);
+  if (!only.empty() && !rounds.keep(only)) {
+    std::fprintf(stderr, "bench-native: there is no such row\n");
+    return 2;
+  }
   rounds.run(size.rounds);
   const nlohmann::json report{
       {"pages", memory.pages()}, {"rounds", size.rounds}, {"rows", rounds.report()}};
@@ -41,13 +47,15 @@ int run(const Size& size) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool quick = argc == 2 && std::string_view{argv[1]} == "--quick";
-  if (argc != (quick ? 2 : 1)) {
-    std::fputs("usage: bench-native [--quick]\n", stderr);
+  const std::string_view option = argc > 1 ? argv[1] : "";
+  const bool quick = argc == 2 && option == "--quick";
+  const bool profile = argc == 3 && option == "--profile";
+  if (argc != 1 && !quick && !profile) {
+    std::fputs("usage: bench-native [--quick | --profile ROW]\n", stderr);
     return 2;
   }
   try {
-    return run(quick ? kQuick : kWhole);
+    return run(quick ? kQuick : kWhole, profile ? argv[2] : "");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench-native: %s\n", error.what());
     return 1;

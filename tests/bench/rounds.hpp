@@ -13,6 +13,7 @@
 #include <numeric>
 #include <random>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -62,6 +63,13 @@ inline nlohmann::json summary(const std::vector<double>& values) {
 class Rounds {
  public:
   void add(Row row) { rows_.push_back(std::move(row)); }
+
+  /// Drop all rows but this one. Returns false if there is none of that name.
+  bool keep(std::string_view id) {
+    std::erase_if(rows_, [id](const Row& row) { return row.id != id; });
+    for (auto& row : rows_) row.baselines.clear();
+    return !rows_.empty();
+  }
 
   /// Run every row once per round. The first round warms up and is not counted.
   void run(unsigned rounds) {
