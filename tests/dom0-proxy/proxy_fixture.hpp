@@ -162,6 +162,7 @@ class ProxyTest : public ::testing::Test {
  protected:
   ProxyTest() {
     settings_.listen = {*parse_endpoint("127.0.0.1:0")};
+    settings_.limits.connections_per_source = settings_.limits.connections;
     set_log_level(LogLevel::kError);
   }
 
