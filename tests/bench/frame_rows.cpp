@@ -102,8 +102,7 @@ void add_forged_requests(Rounds& rounds, const std::shared_ptr<BenchAgent>& agen
     });
   };
   const Bytes cipher(SEVMON_REQUEST_BODY_BYTES + SEVMON_TAG_BYTES);
-  rounds.add(tight_row("openssl_open", "OpenSSL EVP AES-256-GCM: open 976 bytes, wrong tag", calls,
-                       {},
+  rounds.add(tight_row("openssl_open", "OpenSSL EVP AES-256-GCM, 976 bytes, wrong tag", calls, {},
                        [cipher, gcm = std::make_shared<OpenSslGcm>(false), out = cipher]() mutable {
                          require(!gcm->open(cipher.data(), SEVMON_REQUEST_BODY_BYTES, out.data()),
                                  "a forgery was taken");

@@ -38,7 +38,7 @@ int run(const Size& size, std::string_view only) {
     return 2;
   }
   rounds.run(size.rounds);
-  const nlohmann::json report{
+  const nlohmann::ordered_json report{
       {"pages", memory.pages()}, {"rounds", size.rounds}, {"rows", rounds.report()}};
   std::puts(report.dump(2).c_str());
   return 0;

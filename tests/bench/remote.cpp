@@ -133,7 +133,7 @@ int pages(const std::vector<std::string>& words) {
                 return wall_ns() - start;
               }});
   rounds.run(static_cast<unsigned>(std::stoul(words.at(5))));
-  std::puts(nlohmann::json{{"rows", rounds.report()}}.dump().c_str());
+  std::puts(nlohmann::ordered_json{{"rows", rounds.report()}}.dump().c_str());
   return 0;
 }
 

@@ -54,7 +54,7 @@ inline double quantile(std::vector<double> values, double q) {
   return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
 }
 
-inline nlohmann::json summary(const std::vector<double>& values) {
+inline nlohmann::ordered_json summary(const std::vector<double>& values) {
   return {{"median", quantile(values, 0.5)},
           {"p10", quantile(values, 0.1)},
           {"p90", quantile(values, 0.9)}};
@@ -86,10 +86,10 @@ class Rounds {
     }
   }
 
-  nlohmann::json report() const {
-    auto all = nlohmann::json::array();
+  nlohmann::ordered_json report() const {
+    auto all = nlohmann::ordered_json::array();
     for (std::size_t i = 0; i < rows_.size(); ++i) {
-      nlohmann::json ratios = nlohmann::json::object();
+      nlohmann::ordered_json ratios = nlohmann::ordered_json::object();
       for (const auto& id : rows_[i].baselines) ratios[id] = summary(ratios_to(i, id));
       all.push_back({{"id", rows_[i].id},
                      {"title", rows_[i].title},

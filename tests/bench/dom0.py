@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Benchmarks of the whole, in QEMU's software emulation:
+
+    bench-remote, sevmon ──TCP──► dom0-proxy ──hypercall──► agent     what is measured
+           └─────────────TCP──► tcp-echo                              what the way alone costs
+                                hypercall-bench ──────────► agent, Xen
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "integration"))
+
+import guests  # noqa: E402
+import lab  # noqa: E402
+import wire  # noqa: E402
+from figures import row  # noqa: E402
+
+ECHO_PORT = 7102
+REMOTE = lab.BUILD / "tests" / "bench" / "bench-remote"
+GUEST_TOOLS = lab.BUILD / "tests" / "bench" / "guest"
+
+HYPERCALL_ROUNDS, CALLS = 10, 1000
+PAGE_ROUNDS, FRAMES = 7, 40
+PS_ROUNDS = 7
+
+
+def initramfs():
+    out = guests.CACHE / "initramfs" / "bench.gz"
+    tools = [word for name in ("hypercall-bench", "tcp-echo")
+             for word in ("--program", GUEST_TOOLS / name)]
+    lab.last_line("make-dom0", lab.BUILD, "-o", out, *tools)
+    return out
+
+
+def boot(pvh):
+    """Xen and a Dom0 with the relay, the echo, a shell, and fresh keys."""
+    ports = guests.forwards([guests.PROXY_PORT, guests.SHELL_PORT, ECHO_PORT])
+    command = [guests.ROOT / "scripts" / "run-dom0", "--xen", lab.xen(),
+               "--kernel", guests.kernel_dir(), "--initrd", initramfs(), "--key", lab.keys()[0],
+               "--kernel-args", f"sevmon.shell={guests.SHELL_PORT}"]
+    if pvh:
+        command.append("--pvh")
+    for inside, outside in ports.items():
+        command += ["--forward", f"{outside}:{inside}"]
+    guest = guests.Guest(f"bench-{'pvh' if pvh else 'pv'}", command, ports)
+    try:
+        address = ("127.0.0.1", ports[guests.PROXY_PORT])
+        guest.wait_for("agent", lambda: wire.challenge_of(address, 2))
+        guest.wait_shell()
+        guest.shell(f"tcp-echo {ECHO_PORT} >/dev/null 2>&1 &")
+    except BaseException:
+        guest.stop()
+        raise
+    return guest
+
+
+def remote(*words):
+    done = subprocess.run([REMOTE, *map(str, words)], capture_output=True, text=True, timeout=900)
+    if done.returncode:
+        raise SystemExit(f"bench: {done.stderr.strip()}")
+    return done.stdout
+
+
+def hypercalls(guest):
+    session = remote("session", guest.ports[guests.PROXY_PORT], lab.keys()[1]).strip()
+    text = guest.shell(f"hypercall-bench {HYPERCALL_ROUNDS} {CALLS} {session}", timeout_s=170)
+    times = {}
+    for line in text.decode().split("\n"):
+        if line:
+            kind, ns = line.split()
+            times.setdefault(kind, []).append(float(ns) / 1000)
+    return [
+        row("null", "null hypercall (xen_version)", "us/call", times["null"]),
+        row("hello", "HELLO to CHALLENGE", "us/call", times["hello"], null=times["null"]),
+        row("forged_request", "refuse a forged REQUEST", "us/call", times["forged_request"],
+            null=times["null"]),
+    ]
+
+
+def pages(guest):
+    ports = guest.ports
+    return json.loads(remote("pages", ports[guests.PROXY_PORT], ports[ECHO_PORT], lab.keys()[1],
+                             lab.profile("6.1"), FRAMES, PAGE_ROUNDS))["rows"]
+
+
+def process_list(guest):
+    """`sevmon ps`, and an echo of as many frames in as many waves, in turn."""
+    sevmon = lab.Sevmon(f"tcp:127.0.0.1:{guest.ports[guests.PROXY_PORT]}", lab.keys()[1],
+                        lab.profile("6.1"))
+    ours, echoes = [], []
+    for turn in range(PS_ROUNDS + 1):
+        start = time.monotonic()
+        stats = sevmon.json("--stats", "ps")["stats"]
+        wall_us = (time.monotonic() - start) * 1e6
+        # Two of the round trips are the handshake's.
+        echo_ns = int(remote("echo", guest.ports[ECHO_PORT], stats["requests"],
+                             stats["round_trips"] - 2))
+        if turn:
+            ours.append(wall_us)
+            echoes.append(echo_ns / 1000)
+    ps = row("ps", "sevmon ps", "us/run", ours, ps_echo=echoes)
+    ps["stats"] = stats
+    return [ps, row("ps_echo", "TCP echo of as many frames and waves", "us/run", echoes)]
+
+
+def measure(pvh):
+    with boot(pvh) as guest:
+        return hypercalls(guest) + pages(guest) + process_list(guest)
