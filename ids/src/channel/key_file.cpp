@@ -47,8 +47,10 @@ std::string fault_of(const KeyFile& file, std::size_t index) {
   const auto& entry = file.entry(index);
   if (common::all_zero(common::bytes_of(entry.ids_id))) return "no IDS id";
   if (common::all_zero(common::bytes_of(entry.psk))) return "no key";
-  for (std::size_t i = 0; i < index; ++i)
+  for (std::size_t i = 0; i < index; ++i) {
     if (std::ranges::equal(file.entry(i).ids_id, entry.ids_id)) return "an IDS id twice";
+    if (std::ranges::equal(file.entry(i).psk, entry.psk)) return "a key twice";
+  }
   return "";
 }
 

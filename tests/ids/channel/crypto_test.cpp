@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "channel/crypto.hpp"
+
+#include <gtest/gtest.h>
+
+#include "support/vectors.hpp"
+
+namespace sevmon::ids {
+namespace {
+
+using tests::Bytes;
+using tests::GcmVector;
+
+Bytes sealed_of(const GcmVector& vector) {
+  auto sealed = vector.cipher;
+  sealed.insert(sealed.end(), vector.tag.begin(), vector.tag.end());
+  return sealed;
+}
+
+AesGcm::Key key_of(const GcmVector& vector) {
+  return ByteView{vector.key}.first<32>();
+}
+AesGcm::Nonce nonce_of(const GcmVector& vector) {
+  return ByteView{vector.nonce}.first<12>();
+}
+
+/// A wrong tag shows nothing of what was decrypted under it.
+void expect_opens(AesGcm& gcm, const GcmVector& vector) {
+  const auto sealed = sealed_of(vector);
+  Bytes opened(vector.cipher.size(), 0xcc);
+  EXPECT_EQ(gcm.open(key_of(vector), nonce_of(vector), vector.aad, sealed, opened), vector.valid);
+  EXPECT_EQ(opened, vector.valid ? vector.plain : Bytes(vector.cipher.size()));
+}
+
+void expect_seals(AesGcm& gcm, const GcmVector& vector) {
+  Bytes sealed(vector.plain.size() + AesGcm::kTagBytes);
+  gcm.seal(key_of(vector), nonce_of(vector), vector.aad, vector.plain, sealed);
+  EXPECT_EQ(sealed == sealed_of(vector), vector.valid);
+}
+
+TEST(AesGcm, Wycheproof) {
+  AesGcm gcm;
+  const auto vectors = tests::wycheproof_gcm();
+  EXPECT_EQ(vectors.size(), 66u);
+  for (const auto& vector : vectors) {
+    SCOPED_TRACE(vector.name);
+    expect_opens(gcm, vector);
+    expect_seals(gcm, vector);
+  }
+}
+
+TEST(AesGcm, CavpWithWholeTags) {
+  AesGcm gcm;
+  std::size_t sealed = 0, opened = 0;
+  for (const auto& vector : tests::cavp_gcm("gcmEncryptExtIV256.rsp")) {
+    if (vector.tag.size() != AesGcm::kTagBytes) continue;
+    SCOPED_TRACE(vector.name);
+    expect_seals(gcm, vector);
+    ++sealed;
+  }
+  for (const auto& vector : tests::cavp_gcm("gcmDecrypt256.rsp")) {
+    if (vector.tag.size() != AesGcm::kTagBytes) continue;
+    SCOPED_TRACE(vector.name);
+    expect_opens(gcm, vector);
+    ++opened;
+  }
+  EXPECT_GT(sealed, 300u);
+  EXPECT_GT(opened, 300u);
+}
+
+TEST(X25519, Wycheproof) {
+  const auto vectors = tests::wycheproof_x25519();
+  EXPECT_EQ(vectors.size(), 518u);
+  for (const auto& vector : vectors) {
+    SCOPED_TRACE(vector.name);
+    const Secret<32> mine{ByteView{vector.secret}.first<32>()};
+    const auto shared = x25519(mine, ByteView{vector.public_key}.first<32>());
+    EXPECT_EQ(shared.has_value(), vector.shared != Bytes(32));
+    if (shared) {
+      EXPECT_TRUE(std::ranges::equal(shared->view(), vector.shared));
+    }
+  }
+}
+
+TEST(X25519, FreshKeysAgree) {
+  const auto a = generate_keypair();
+  const auto b = generate_keypair();
+  EXPECT_NE(a.public_key, b.public_key);
+  const auto ab = x25519(a.private_key, b.public_key);
+  const auto ba = x25519(b.private_key, a.public_key);
+  ASSERT_TRUE(ab && ba);
+  EXPECT_TRUE(std::ranges::equal(ab->view(), ba->view()));
+}
+
+TEST(HmacSha256, WycheproofInTwoParts) {
+  const auto vectors = tests::wycheproof_hmac();
+  EXPECT_GT(vectors.size(), 50u);
+  for (const auto& vector : vectors) {
+    const ByteView message{vector.message};
+    const auto half = message.size() / 2;
+    const auto mac = hmac_sha256(vector.key, {message.first(half), message.subspan(half)});
+    EXPECT_EQ(std::ranges::equal(mac.view(), vector.tag), vector.valid);
+  }
+}
+
+TEST(Secret, IsWiped) {
+  alignas(Secret<32>) std::array<std::uint8_t, sizeof(Secret<32>)> room;
+  room.fill(0xee);
+  auto* const secret = new (room.data()) Secret<32>{};
+  std::ranges::fill(secret->edit(), std::uint8_t{0x5a});
+  secret->~Secret();
+  for (volatile const auto& byte : room) EXPECT_EQ(byte, 0);
+}
+
+}  // namespace
+}  // namespace sevmon::ids

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sevmon/transport.hpp>
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+#include <thread>
+
+#include <sevmon/codec.hpp>
+
+namespace sevmon::ids {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using common::ErrorCode;
+using std::chrono::milliseconds;
+using Bytes = std::vector<std::byte>;
+
+FrameTransport::Deadline in(milliseconds time) {
+  return std::chrono::steady_clock::now() + time;
+}
+
+constexpr milliseconds kLong{20000};
+constexpr milliseconds kShort{50};
+
+Bytes envelope(std::uint32_t bytes, std::uint32_t tag, std::int32_t status,
+               std::uint32_t zero = 0) {
+  const auto raw = common::encode_envelope({bytes, tag, status, zero});
+  return {raw.begin(), raw.end()};
+}
+
+Bytes delivery(const Bytes& frame, std::uint32_t tag) {
+  auto bytes = envelope(static_cast<std::uint32_t>(frame.size()), tag, 0);
+  bytes.insert(bytes.end(), frame.begin(), frame.end());
+  return bytes;
+}
+
+/// A peer on an ephemeral port of this machine.
+class TransportTcpTest : public ::testing::Test {
+ protected:
+  TransportTcpTest() : acceptor_{io_, {asio::ip::address_v4::loopback(), 0}}, peer_{io_} {
+    port_ = std::to_string(acceptor_.local_endpoint().port());
+    auto connected = connect_tcp("127.0.0.1", port_, kLong);
+    if (!connected) throw std::runtime_error{connected.error().message()};
+    transport_ = *std::move(connected);
+    acceptor_.accept(peer_);
+  }
+
+  void peer_sends(const Bytes& bytes) { asio::write(peer_, asio::buffer(bytes)); }
+
+  void expect_error(ErrorCode code, milliseconds time = kLong) {
+    const auto received = transport_->receive(in(time));
+    ASSERT_FALSE(received);
+    EXPECT_EQ(received.error().code, code) << received.error().message();
+  }
+
+  asio::io_context io_;
+  tcp::acceptor acceptor_;
+  tcp::socket peer_;
+  std::string port_;
+  std::unique_ptr<FrameTransport> transport_;
+};
+
+TEST_F(TransportTcpTest, FramesGoOutBehindTheirEnvelope) {
+  const Bytes frame(144, std::byte{7});
+  ASSERT_TRUE(transport_->send(frame, 42, in(kLong)));
+  Bytes got(16 + 144);
+  std::thread reader{[&] { asio::read(peer_, asio::buffer(got)); }};
+  static_cast<void>(transport_->receive(in(kShort)));
+  reader.join();
+  EXPECT_EQ(got, delivery(frame, 42));
+  EXPECT_EQ(transport_->describe(), "tcp:127.0.0.1:" + port_);
+}
+
+TEST_F(TransportTcpTest, SeveralDeliveriesInOnePiece) {
+  auto bytes = delivery(Bytes(16, std::byte{1}), 1);
+  const auto notice = envelope(0, 2, SEVMON_NOTICE_BUSY);
+  const auto large = delivery(Bytes(SEVMON_MAX_FRAME_BYTES, std::byte{3}), 3);
+  bytes.insert(bytes.end(), notice.begin(), notice.end());
+  bytes.insert(bytes.end(), large.begin(), large.end());
+  bytes.insert(bytes.end(), large.begin(), large.end());
+  std::thread writer{[&] { peer_sends(bytes); }};
+  const auto first = transport_->receive(in(kLong));
+  const auto second = transport_->receive(in(kLong));
+  const auto third = transport_->receive(in(kLong));
+  const auto fourth = transport_->receive(in(kLong));
+  writer.join();
+  ASSERT_TRUE(first && second && third && fourth);
+  EXPECT_EQ(first->frame, Bytes(16, std::byte{1}));
+  EXPECT_EQ(second->notice, SEVMON_NOTICE_BUSY);
+  EXPECT_EQ(second->tag, 2u);
+  EXPECT_TRUE(second->frame.empty());
+  EXPECT_EQ(third->frame, Bytes(SEVMON_MAX_FRAME_BYTES, std::byte{3}));
+  EXPECT_EQ(fourth->tag, 3u);
+}
+
+TEST_F(TransportTcpTest, HalfADeliveryIsKeptForTheNextCall) {
+  const auto bytes = delivery(Bytes(100, std::byte{5}), 9);
+  for (const std::size_t cut : {1, 15, 16, 17, 115}) {
+    peer_sends({bytes.begin(), bytes.begin() + cut});
+    expect_error(ErrorCode::kTimeout, kShort);
+    peer_sends({bytes.begin() + cut, bytes.end()});
+    const auto received = transport_->receive(in(kLong));
+    ASSERT_TRUE(received) << received.error().message();
+    EXPECT_EQ(received->frame, Bytes(100, std::byte{5}));
+  }
+}
+
+TEST_F(TransportTcpTest, EnvelopesThatCannotBeEndIt) {
+  const Bytes envelopes[] = {envelope(SEVMON_MAX_FRAME_BYTES + 1, 0, 0),
+                             envelope(0xffffffff, 0, 0),
+                             envelope(15, 0, 0),
+                             envelope(0, 0, 0),
+                             envelope(0, 0, 9),
+                             envelope(0, 0, -1),
+                             envelope(16, 0, 3),
+                             envelope(16, 0, 0, 1)};
+  for (const auto& bytes : envelopes) {
+    auto connected = connect_tcp("127.0.0.1", port_, kLong);
+    ASSERT_TRUE(connected);
+    tcp::socket peer{io_};
+    acceptor_.accept(peer);
+    asio::write(peer, asio::buffer(bytes));
+    for (int i = 0; i < 2; ++i) {  // and it stays so, whatever follows
+      const auto received = (*connected)->receive(in(kLong));
+      ASSERT_FALSE(received);
+      EXPECT_TRUE(received.error().code == ErrorCode::kMalformed ||
+                  received.error().code == ErrorCode::kTooLarge)
+          << received.error().message();
+      asio::write(peer, asio::buffer(delivery(Bytes(16), 1)));
+    }
+    EXPECT_FALSE((*connected)->send(Bytes(16), 1, in(kShort)));
+  }
+}
+
+TEST_F(TransportTcpTest, WhatCameBeforeTheEndIsDelivered) {
+  peer_sends(delivery(Bytes(20), 1));
+  peer_.close();
+  EXPECT_TRUE(transport_->receive(in(kLong)));
+  expect_error(ErrorCode::kConnect);
+  expect_error(ErrorCode::kConnect);
+}
+
+TEST_F(TransportTcpTest, HalfAFrameAndThenTheEnd) {
+  const auto bytes = delivery(Bytes(100), 1);
+  peer_sends({bytes.begin(), bytes.end() - 1});
+  peer_.close();
+  expect_error(ErrorCode::kConnect);
+}
+
+TEST_F(TransportTcpTest, PeerThatTakesNothingIsATimeout) {
+  const Bytes frame(SEVMON_REQUEST_FRAME_BYTES);
+  common::Result<void> sent;
+  for (int i = 0; i < 100000 && sent; ++i) sent = transport_->send(frame, 1, in(kShort));
+  ASSERT_FALSE(sent);
+  EXPECT_EQ(sent.error().code, ErrorCode::kTimeout);
+}
+
+TEST_F(TransportTcpTest, PeerThatWritesBeforeItReadsDoesNotBlock) {
+  // Both directions are fuller than what sockets hold, and the peer reads nothing until it has
+  // written everything.
+  constexpr int kFrames = 200;
+  std::thread peer{[&] {
+    for (int i = 0; i < kFrames; ++i) peer_sends(delivery(Bytes(SEVMON_MAX_FRAME_BYTES), 1));
+    Bytes got((16 + SEVMON_REQUEST_FRAME_BYTES) * 256);
+    asio::read(peer_, asio::buffer(got));
+  }};
+  for (int i = 0; i < 256; ++i)
+    ASSERT_TRUE(transport_->send(Bytes(SEVMON_REQUEST_FRAME_BYTES), 1, in(kLong)));
+  for (int i = 0; i < kFrames; ++i) ASSERT_TRUE(transport_->receive(in(kLong)));
+  static_cast<void>(transport_->receive(in(kShort)));
+  peer.join();
+}
+
+TEST(ConnectTcp, NobodyThere) {
+  std::string port;
+  {
+    asio::io_context io;
+    tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
+    port = std::to_string(acceptor.local_endpoint().port());
+  }
+  const auto connected = connect_tcp("127.0.0.1", port, kLong);
+  ASSERT_FALSE(connected);
+  EXPECT_EQ(connected.error().code, ErrorCode::kConnect);
+}
+
+TEST(ConnectTcp, BadPortsAreUsage) {
+  for (const auto* port : {"", "0", "65536", "-1", "http", "1x", " 1"}) {
+    const auto connected = connect_tcp("127.0.0.1", port, kLong);
+    ASSERT_FALSE(connected) << port;
+    EXPECT_EQ(connected.error().code, ErrorCode::kUsage) << port;
+  }
+  EXPECT_EQ(connect_tcp("", "1", kLong).error().code, ErrorCode::kUsage);
+}
+
+}  // namespace
+}  // namespace sevmon::ids
