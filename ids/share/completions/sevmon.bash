@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for sevmon(1)
+_sevmon() {
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} word command='' i
+  local globals='--connect --key --config --profile --domain --timeout --color --json --stats
+    --development --verbose --help --version'
+  local options=''
+  COMPREPLY=()
+  case $prev in
+    --key | --config | --profile | --output | -o)
+      compopt -o filenames 2>/dev/null
+      mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+      return
+      ;;
+    --color)
+      mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$cur")
+      return
+      ;;
+    --connect | --domain | --timeout | --root) return ;;
+  esac
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    case $word in
+      keygen | status | profile | os-version | ps | read | translate | vcpu | build | show)
+        command=$word
+        ;;
+    esac
+  done
+  case $command in
+    '') options='keygen status profile os-version ps read translate vcpu' ;;
+    profile) options='build show' ;;
+    build) options='--output' ;;
+    ps) options='--tree --threads' ;;
+    read) options='--output --root --physical --zero-fill' ;;
+    translate) options='--root' ;;
+    vcpu) options='--symbols' ;;
+  esac
+  if [[ $cur != -* && ($command == build || $command == show || $command == keygen) ]]; then
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+    return
+  fi
+  [[ $cur == -* ]] && options+=" $globals"
+  mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+}
+complete -F _sevmon sevmon

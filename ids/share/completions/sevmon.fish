@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# fish completion for sevmon(1)
+set -l commands keygen status profile os-version ps read translate vcpu
+complete -c sevmon -n "not __fish_seen_subcommand_from $commands" -f -a "$commands"
+complete -c sevmon -n "__fish_seen_subcommand_from profile" -a "build show"
+complete -c sevmon -l connect -x -d 'tcp:HOST:PORT or image:FILE'
+complete -c sevmon -l key -r -d "this IDS's key"
+complete -c sevmon -l config -r -d 'configuration file'
+complete -c sevmon -l profile -r -d 'profile or directory of profiles'
+complete -c sevmon -l domain -x -a dom0 -d 'target domain'
+complete -c sevmon -l timeout -x -d 'wait for each answer'
+complete -c sevmon -l color -x -a 'auto always never'
+complete -c sevmon -l json -d 'print one JSON document'
+complete -c sevmon -l stats -d 'round trips and bytes'
+complete -c sevmon -l development -d 'accept what production must not'
+complete -c sevmon -s v -l verbose -d 'more messages'
+complete -c sevmon -s h -l help
+complete -c sevmon -l version
+complete -c sevmon -n "__fish_seen_subcommand_from build read" -s o -l output -r -d 'file'
+complete -c sevmon -n "__fish_seen_subcommand_from show" -F
+complete -c sevmon -n "__fish_seen_subcommand_from ps" -l tree -d 'children below parents'
+complete -c sevmon -n "__fish_seen_subcommand_from ps" -l threads -d 'every thread'
+complete -c sevmon -n "__fish_seen_subcommand_from read translate" -l root -x -d 'page table'
+complete -c sevmon -n "__fish_seen_subcommand_from read" -l physical -d 'guest-physical address'
+complete -c sevmon -n "__fish_seen_subcommand_from read" -l zero-fill -d 'zeros where nothing is'
+complete -c sevmon -n "__fish_seen_subcommand_from vcpu" -l symbols -d 'name entry points'

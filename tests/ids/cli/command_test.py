@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the sevmon binary: exit codes, error lines, JSON against its schema, manual and completions
+against --help. Arguments: the binary, the source tree."""
+
+import json
+import os
+import pathlib
+import re
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+import jsonschema
+
+SEVMON = sys.argv[1]
+SOURCE = pathlib.Path(sys.argv[2])
+SCHEMA = json.loads((SOURCE / "ids/share/sevmon.schema.json").read_text())
+PAGE = 4096
+TEXT_GVA = 0xFFFFFFFF81000000
+TEXT_FRAME = 0x20
+TEXT_PAGES = 300  # more than one chunk of `read`
+HOLE = 7          # this page of the text is not mapped
+ROOT = "frame:0x1"
+
+
+def make_image(path):
+    """Flat physical memory: tables in frames 1 to 4, text pages that hold their own number."""
+    memory = bytearray((TEXT_FRAME + TEXT_PAGES) * PAGE)
+
+    def entry(frame, index, value):
+        struct.pack_into("<Q", memory, frame * PAGE + index * 8, value)
+
+    entry(1, 511, 0x2000 | 0x63)
+    entry(2, 510, 0x3000 | 0x63)
+    entry(3, 8, 0x4000 | 0x63)
+    for page in range(TEXT_PAGES):
+        if page != HOLE:
+            entry(4, page, ((TEXT_FRAME + page) << 12) | 0x163 | 1 << 63)
+        struct.pack_into("<Q", memory, (TEXT_FRAME + page) * PAGE, page + 1)
+    pathlib.Path(path).write_bytes(memory)
+    return memory
+
+
+class Command(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.dir = pathlib.Path(cls.scratch.name)
+        cls.image_path = cls.dir / "guest.raw"
+        cls.memory = make_image(cls.image_path)
+        cls.image = ["--connect", f"image:{cls.image_path}"]
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.scratch.cleanup()
+
+    def run_sevmon(self, *arguments, env=None):
+        full = {"PATH": os.environ["PATH"], "HOME": str(self.dir / "home"), **(env or {})}
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "LD_LIBRARY_PATH"):
+            if name in os.environ:
+                full[name] = os.environ[name]
+        return subprocess.run([SEVMON, *map(str, arguments)], capture_output=True, env=full,
+                              timeout=60, check=False)
+
+    def expect(self, code, *arguments, env=None):
+        done = self.run_sevmon(*arguments, env=env)
+        self.assertEqual(done.returncode, code, done)
+        return done
+
+    def expect_error(self, code, word, *arguments, env=None):
+        """One line on stderr, nothing on stdout; and the same as a document."""
+        done = self.expect(code, *arguments, env=env)
+        lines = done.stderr.decode().splitlines()
+        self.assertEqual(len(lines), 1, done)
+        self.assertTrue(lines[0].startswith("sevmon: "), done)
+        self.assertIn(word, lines[0])
+        self.assertEqual(done.stdout, b"")
+        document = self.expect_json(code, *arguments, env=env)
+        self.assertIn(word, document["error"]["code"] + ": " + document["error"]["message"])
+
+    def expect_json(self, code, *arguments, env=None):
+        done = self.expect(code, "--json", *arguments, env=env)
+        document = json.loads(done.stdout)
+        jsonschema.validate(document, SCHEMA)
+        self.assertEqual(document["exit"], code)
+        return document
+
+    # ---- Usage -------------------------------------------------------------------------------
+
+    def test_bad_arguments_exit_2(self):
+        for arguments in (
+            [], ["no-such-command"], ["ps", "--no-such-option"], ["ps", "extra"],
+            ["read"], ["read", "0x0"], ["translate"], ["profile"], ["profile", "build"],
+            ["profile", "no-such"], ["keygen"], ["keygen", "a"], ["vcpu", "-1"], ["vcpu", "x"],
+            ["vcpu", "0x1"], ["status", "--connect"],
+        ):
+            with self.subTest(arguments=arguments):
+                self.expect_error(2, "usage", *arguments)
+
+    def test_bad_values_exit_2(self):
+        for arguments in (
+            ["status"],  # no target
+            ["status", "--connect", "tcp"], ["status", "--connect", "udp:a:1"],
+            ["status", "--connect", "tcp:"], ["status", "--connect", "tcp:host"],
+            ["status", "--connect", "tcp::1"], ["status", "--connect", "tcp:host:"],
+            ["status", "--connect", "tcp:127.0.0.1:7100"],  # no key
+            ["ps", *self.image],  # no profile
+            ["status", *self.image, "--timeout", "0"], ["status", *self.image, "--timeout", "-1"],
+            ["status", *self.image, "--timeout", "1h"],
+            ["status", *self.image, "--timeout", "3601s"],
+            ["status", *self.image, "--timeout", "99999999999999999999"],
+            ["status", *self.image, "--color", "blue"],
+            ["status", *self.image, "--domain", "dom1"],
+            ["status", *self.image, "--domain", "32752"],
+            ["status", *self.image, "--domain", "-1"],
+        ):
+            with self.subTest(arguments=arguments):
+                self.expect_error(2, "usage", *arguments)
+
+    def test_bad_places_and_lengths_exit_2(self):
+        for place, length in (("ffffffff81000000", "1"), ("0x", "1"), ("0x1 ", "1"), ("", "1"),
+                              ("0x12345678901234567", "1"), ("0x0", "0"), ("0x0", "-1"),
+                              ("0x0", "4k"), ("0xffffffffffffffff", "2"), ("0x1", "0xffffffffffffffff"),
+                              ("0x0", "17M")):
+            with self.subTest(place=place, length=length):
+                self.expect_error(2, "usage", *self.image, "read", "--root", ROOT, "--", place,
+                                  length)
+
+    def test_bad_roots_exit_2(self):
+        for root in ("1", "vcpu:", "vcpu:-1", "vcpu:65535", "vcpu:99999999999999999999", "frame:1",
+                     "frame:0x", "frame:0x1:", "frame:0x1:3", "frame:0x1:6", "frame:0x1:4:4",
+                     "frame:0x10000000000"):
+            with self.subTest(root=root):
+                self.expect_error(2, "usage", *self.image, "translate", "--root", root, "0x0")
+
+    def test_error_lines_cannot_write_to_the_terminal(self):
+        done = self.expect(2, *self.image, "translate", "--root", ROOT, "\x1b[2J\n")
+        self.assertEqual(done.stderr.count(b"\n"), 1)
+        self.assertNotIn(b"\x1b", done.stderr)
+
+    def test_help_and_version(self):
+        self.assertIn(b"read", self.expect(0, "--help").stdout)
+        self.assertIn(b"LENGTH", self.expect(0, "read", "--help").stdout)
+        self.assertRegex(self.expect(0, "--version").stdout, rb"^\d+\.\d+\.\d+\n$")
+
+    # ---- Configuration -----------------------------------------------------------------------
+
+    def write_config(self, text):
+        path = self.dir / "sevmon.toml"
+        path.write_text(text)
+        return ["--config", path]
+
+    def test_configuration_gives_defaults(self):
+        config = self.write_config(f'connect = "image:{self.image_path}"\ndevelopment = true\n')
+        self.expect(0, *config, "status")
+        self.expect_error(3, "i/o", *config, "--connect", f"image:{self.dir}/none", "status")
+        home = self.dir / "xdg/sevmon"
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "config.toml").write_text(f'connect = "image:{self.image_path}"\n')
+        self.expect(3, "status", env={"XDG_CONFIG_HOME": str(self.dir / "xdg")})
+
+    def test_bad_configuration_names_file_and_line(self):
+        for text, line in (("a = 1\n", 1), ("\nconect = 'x'\n", 2), ("connect = 1\n", 1),
+                           ("development = 'yes'\n", 1), ("[x]\n", 1), ("connect = \n", 1),
+                           ("timeout = 'x'\n", 1), ("color = 'x'\n", 1), ("domain = 'x'\n", 1)):
+            with self.subTest(text=text):
+                self.expect_error(2, f"sevmon.toml:{line}: ", *self.write_config(text), "status")
+        self.expect_error(2, "cannot be read", "--config", self.dir / "none.toml", "status")
+
+    # ---- Targets -----------------------------------------------------------------------------
+
+    def test_unreachable_targets_exit_3(self):
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            port = closed.getsockname()[1]
+        key = self.dir / "unreachable.key"
+        self.expect(0, "keygen", key, self.dir / "unreachable-agent.keys")
+        self.expect_error(3, "connection", "--connect", f"tcp:127.0.0.1:{port}", "--key", key,
+                          "status")
+        self.expect_error(3, "i/o", "--connect", f"image:{self.dir}/none", "status")
+
+    def test_silent_target_times_out(self):
+        key = self.dir / "silent.key"
+        self.expect(0, "keygen", key, self.dir / "silent-agent.keys")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            connections = []  # kept open, and closed at the end
+            threading.Thread(target=lambda: connections.append(server.accept()),
+                             daemon=True).start()
+            address = f"tcp:127.0.0.1:{server.getsockname()[1]}"
+            done = self.expect(3, "--connect", address, "--key", key, "--timeout", "200ms",
+                               "status")
+            self.assertIn(b"sevmon: timeout: ", done.stderr)
+            for connection, _ in connections:
+                connection.close()
+
+    def test_unusable_keys_exit_2(self):
+        key = self.dir / "short.key"
+        key.write_bytes(b"SEVMONKY")
+        key.chmod(0o600)
+        self.expect_error(2, "key", "--connect", "tcp:127.0.0.1:1", "--key", key, "status")
+
+    def test_unusable_profiles_exit_3(self):
+        profile = self.dir / "bad.profile"
+        profile.write_bytes(b"nonsense")
+        for command in (["ps"], ["os-version"], ["translate", "linux_banner"],
+                        ["read", "linux_banner", "1"], ["vcpu", "--symbols"]):
+            with self.subTest(command=command):
+                self.expect(3, *self.image, "--profile", profile, *command)
+                self.expect_json(3, *self.image, "--profile", profile, *command)
+        self.expect(3, "profile", "show", profile)
+        self.expect(3, "profile", "build", profile)
+        empty = self.dir / "empty"
+        empty.mkdir(exist_ok=True)
+        self.expect_error(3, "not found", *self.image, "--profile", empty, "ps")
+
+    # ---- Commands on an image ----------------------------------------------------------------
+
+    def test_keygen(self):
+        agent = self.dir / "agent.keys"
+        first = self.expect_json(0, "keygen", self.dir / "a.key", agent)["result"]
+        second = self.expect_json(0, "keygen", self.dir / "b.key", agent)["result"]
+        self.assertEqual(first["agent_id"], second["agent_id"])
+        self.assertNotEqual(first["ids_id"], second["ids_id"])
+        self.assertEqual((self.dir / "a.key").stat().st_mode & 0o777, 0o600)
+        self.assertEqual(agent.stat().st_size, 32 + 2 * 48)
+        self.assertNotEqual(self.run_sevmon("keygen", self.dir / "a.key", agent).returncode, 0)
+        self.assertEqual(agent.stat().st_size, 32 + 2 * 48)
+
+    def test_status_is_3_unless_development(self):
+        document = self.expect_json(3, *self.image, "status")
+        production = document["result"]["production"]
+        self.assertFalse(production["ready"])
+        lacking = {lack["id"] for lack in production["lacking"]}
+        self.assertLessEqual({"agent-not-xen", "key-source", "agent-sev", "iommu"}, lacking)
+        self.assertEqual(len(document["warnings"]), len(lacking))
+        self.expect_json(0, *self.image, "status", "--development")
+        done = self.expect(3, *self.image, "status")
+        self.assertEqual(done.stderr.count(b"sevmon: warning: "), len(lacking))
+
+    def test_translate(self):
+        page = 5
+        result = self.expect_json(0, *self.image, "translate", "--root", ROOT,
+                                  hex(TEXT_GVA + page * PAGE + 0x123))["result"]
+        self.assertEqual(int(result["physical"], 16), (TEXT_FRAME + page) * PAGE + 0x123)
+        self.assertEqual(len(result["entries"]), 4)
+        self.assertEqual((result["writable"], result["executable"], result["user"],
+                          result["global"]), (True, False, False, True))
+        result = self.expect_json(3, *self.image, "translate", "--root", ROOT,
+                                  hex(TEXT_GVA + HOLE * PAGE))["result"]
+        self.assertFalse(result["mapped"])
+        self.assertIn("not mapped", result["status"])
+        self.expect_json(3, *self.image, "translate", "--root", ROOT, "0x800000000000")
+
+    def test_read_hex_dump(self):
+        done = self.expect(0, *self.image, "read", "--root", ROOT, hex(TEXT_GVA + 2 * PAGE - 3), 20)
+        rows = done.stdout.decode().splitlines()
+        self.assertEqual(rows[0], "ffffffff81001ff0  " + "   " * 8 + " " + "   " * 5 +
+                         "00 00 00  |             ...|")
+        self.assertTrue(rows[1].startswith("ffffffff81002000  03 00 00 00"), rows)
+
+    def test_read_json(self):
+        result = self.expect_json(0, *self.image, "read", "--root", ROOT, hex(TEXT_GVA),
+                                  "2K")["result"]
+        self.assertEqual(bytes.fromhex(result["hex"]),
+                         bytes(self.memory[TEXT_FRAME * PAGE:][:2048]))
+
+    def test_read_to_a_file_in_chunks(self):
+        out = self.dir / "out.bin"
+        start = TEXT_GVA + (HOLE + 1) * PAGE + 5
+        length = (TEXT_PAGES - HOLE - 1) * PAGE - 10
+        self.expect_json(0, *self.image, "read", "--root", ROOT, hex(start), length, "-o", out)
+        gpa = (TEXT_FRAME + HOLE + 1) * PAGE + 5
+        self.assertEqual(out.read_bytes(), bytes(self.memory[gpa:gpa + length]))
+        piped = self.expect(0, *self.image, "read", "--root", ROOT, hex(start), length, "-o", "-")
+        self.assertEqual(piped.stdout, out.read_bytes())
+        self.expect_json(2, *self.image, "read", "--root", ROOT, hex(start), 1, "-o", "-")
+
+    def test_read_physical(self):
+        result = self.expect_json(0, *self.image, "read", "--physical", hex(TEXT_FRAME * PAGE),
+                                  16)["result"]
+        self.assertEqual(result["hex"], bytes(self.memory[TEXT_FRAME * PAGE:][:16]).hex())
+        self.expect_error(3, "not mapped", *self.image, "read", "--physical",
+                          hex(len(self.memory)), 1)
+        self.expect_error(2, "usage", *self.image, "read", "--physical", "linux_banner", 1)
+
+    def test_read_of_what_is_absent(self):
+        out = self.dir / "absent.bin"
+        arguments = [*self.image, "read", "--root", ROOT, hex(TEXT_GVA + (HOLE - 1) * PAGE), "12K",
+                     "-o", out]
+        self.expect_error(3, hex(TEXT_GVA + HOLE * PAGE), *arguments)
+        self.assertFalse(out.exists())
+        self.assertEqual([p for p in self.dir.iterdir() if p.name.startswith("absent")], [])
+        document = self.expect_json(3, *arguments, "--zero-fill")
+        self.assertEqual(document["result"]["missing_bytes"], PAGE)
+        gpa = (TEXT_FRAME + HOLE - 1) * PAGE
+        self.assertEqual(out.read_bytes(), bytes(self.memory[gpa:gpa + PAGE]) + bytes(PAGE) +
+                         bytes(self.memory[gpa + 2 * PAGE:gpa + 3 * PAGE]))
+
+    def test_stats(self):
+        document = self.expect_json(0, *self.image, "--stats", "read", "--root", ROOT,
+                                    hex(TEXT_GVA), 8)
+        self.assertEqual(document["stats"]["round_trips"], 3)  # hello, handshake, read
+        self.assertEqual(document["stats"]["requests"], 1)
+        done = self.expect(0, *self.image, "--stats", "read", "--root", ROOT, hex(TEXT_GVA), 8)
+        self.assertIn(b"round trips 3", done.stderr)
+
+    def test_full_disk_is_an_error(self):
+        if not os.path.exists("/dev/full"):
+            self.skipTest("no /dev/full")
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([SEVMON, *self.image, "translate", "--root", ROOT,
+                                   hex(TEXT_GVA)], stdout=full, stderr=subprocess.PIPE,
+                                  timeout=60, check=False)
+        self.assertEqual(done.returncode, 3)
+
+    def test_no_colour_where_there_is_no_terminal(self):
+        self.assertNotIn(b"\x1b", self.expect(3, *self.image, "status").stdout)
+
+    # ---- What people read --------------------------------------------------------------------
+
+    def options_of(self, *command):
+        text = self.expect(0, *command, "--help").stdout.decode()
+        return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}
+
+    def test_manual_and_completions_have_every_option(self):
+        share = SOURCE / "ids/share"
+        manual = (share / "sevmon.1").read_text().replace("\\-", "-")
+        completions = {name: (share / "completions" / name).read_text()
+                       for name in ("sevmon.bash", "_sevmon", "sevmon.fish")}
+        commands = ([], ["keygen"], ["status"], ["profile", "build"], ["profile", "show"],
+                    ["os-version"], ["ps"], ["read"], ["translate"], ["vcpu"])
+        for command in commands:
+            for word in [*command, *self.options_of(*command)]:
+                self.assertIn(word, manual)
+                for name, text in completions.items():
+                    plain = word.lstrip("-") if name.endswith("fish") else word
+                    self.assertIn(plain, text, name)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])
