@@ -25,7 +25,7 @@ namespace {
 
 // The deepest that the kernel nests is far below; a cycle of types must end somewhere.
 constexpr unsigned kMaxDepth = 32;
-constexpr unsigned kMaxMembersVisited = 1u << 20;
+constexpr unsigned kMaxMembersVisited = 1u << 16;
 
 /// What libbpf last said on this thread. It prints through one function for the whole process; ours
 /// keeps it off stderr and lets parse() put it into the Error.
