@@ -15,6 +15,7 @@
 #include <asm/msr.h>
 #include <asm/processor.h>
 #include <asm/regs.h>
+#include <asm/system.h>
 
 #include "glue.h"
 
@@ -127,7 +128,8 @@ static void read_pv(const struct vcpu *v, struct sevmon_vcpu_state *state)
 
     state->flags |= SEVMON_VCPU_PV;
     read_pv_segments(v, state);
-    state->cr0 = pv->ctrlreg[0];
+    /* As a PV guest reads it: the CPU's, with a TS of its own. */
+    state->cr0 = (read_cr0() & ~X86_CR0_TS) | pv->ctrlreg[0];
     state->cr2 = pv->ctrlreg[2];
     state->cr3 = pagetable_get_paddr(v->arch.guest_table);
     state->cr4 = pv->ctrlreg[4];
