@@ -27,19 +27,20 @@ sh -c 'sleep 0 & exec sleep 99998' & sleep 1
 
 
 class Variant:
-    def __init__(self, name, flavour, nic, module, cpu, vmcoreinfo):
+    def __init__(self, name, flavour, nic, module, levels, vmcoreinfo):
         self.name = name
         self.flavour = flavour
         self.nic = nic
         self.module = module
-        self.cpu = cpu
+        self.levels = levels
+        self.cpu = "max" if levels == 5 else "max,-la57"
         self.vmcoreinfo = vmcoreinfo
 
 
 VARIANTS = (
-    Variant("6.1-4-levels", "6.1", "e1000e", "e1000e", "max,-la57", True),
-    Variant("6.1-5-levels", "6.1", "e1000e", "e1000e", "max", False),
-    Variant("6.12-cloud-4-levels", "6.12-cloud", "virtio-net-pci", "virtio_net", "max,-la57", False),
+    Variant("6.1-4-levels", "6.1", "e1000e", "e1000e", 4, True),
+    Variant("6.1-5-levels", "6.1", "e1000e", "e1000e", 5, False),
+    Variant("6.12-cloud-4-levels", "6.12-cloud", "virtio-net-pci", "virtio_net", 4, False),
 )
 
 

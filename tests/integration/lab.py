@@ -17,7 +17,7 @@ FULL = False
 BUILD = pathlib.Path(os.environ.get("SEVMON_BUILD", CACHE / "build" / "release"))
 SEVMON = BUILD / "ids" / "cli" / "sevmon"
 PROXY = BUILD / "dom0-proxy" / "dom0-proxy"
-HELPER = BUILD / "dom0-proxy" / "dom0-proxy-helper"
+TOOLS = BUILD / "tests" / "integration" / "guest-tools"
 
 
 class Outcome:
@@ -63,24 +63,44 @@ class Sevmon:
         assert outcome.code == 0, outcome
         return outcome
 
-    def json(self, *words):
-        return self.ok("--json", *words).json
+    def result(self, *words):
+        """What the command found, out of its JSON document."""
+        return self.ok("--json", *words).json["result"]
 
-    def read(self, where, count):
-        """Bytes of kernel memory, through a file as a user would."""
+    def try_read(self, where, count, *options):
+        """(outcome, bytes or None): memory through a file, as a user would."""
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "bytes"
-            self.ok("read", where, count, "-o", path)
-            return path.read_bytes()
+            outcome = self("read", where, count, "-o", path, *options)
+            return outcome, path.read_bytes() if path.exists() else None
+
+    def read(self, where, count, *options):
+        outcome, data = self.try_read(where, count, *options)
+        assert outcome.code == 0, outcome
+        return data
+
+    def read_pointer(self, where):
+        return int.from_bytes(self.read(where, 8), "little")
 
 
 @functools.lru_cache
 def keys():
     """(agent's key file, IDS's key file), fresh for each run of the tests."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="sevmon-keys-"))
-    subprocess.run([SEVMON, "keygen", "--agent", folder / "agent.key", folder / "ids.key"],
+    subprocess.run([SEVMON, "keygen", folder / "ids.key", folder / "agent.key"],
                    check=True, capture_output=True)
     return folder / "agent.key", folder / "ids.key"
+
+
+@functools.lru_cache
+def other_key():
+    """A key that the agent does not have, under ids that it does: only the PSK differs."""
+    data = bytearray(keys()[1].read_bytes())
+    data[-1] ^= 1
+    path = keys()[1].with_name("other.key")
+    path.touch(mode=0o600)
+    path.write_bytes(data)
+    return path
 
 
 @functools.lru_cache
@@ -124,7 +144,9 @@ def xen():
 
 @functools.lru_cache
 def dom0_initramfs():
-    return last_line("make-dom0", BUILD)
+    tools = [("--program", TOOLS / tool)
+             for tool in ("fpu-check", "hypercall-misuse", "fw-cfg-probe", "hello-probe")]
+    return last_line("make-dom0", BUILD, *(word for pair in tools for word in pair))
 
 
 def start_dom0(name, *, pvh=False, smp=1, link=None, xen_path=None, kernel_args="",
@@ -154,6 +176,11 @@ def start_dom0(name, *, pvh=False, smp=1, link=None, xen_path=None, kernel_args=
     return guest
 
 
-def ids(guest, key=None):
+def ids(guest, key=None, profile=None):
     """sevmon, connected to a Dom0."""
-    return Sevmon(f"tcp:127.0.0.1:{guest.ports[PROXY_PORT]}", key or keys()[1], profiles())
+    return Sevmon(f"tcp:127.0.0.1:{guest.ports[PROXY_PORT]}", key or keys()[1],
+                  profile or profiles())
+
+
+def sevmon_through(relay):
+    return Sevmon(relay.connect, keys()[1], profiles())

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold for a real Dom0, PV or PVH alike.
+
+    sevmon ──TCP──► [QEMU's port forward] ──► dom0-proxy ──► helper ──hypercall──► agent in Xen
+      ▲                                                                              │ walks
+      └── compared with ◄── test shell (another port) ◄── Dom0's own /proc ◄── Dom0's memory
+"""
+
+import re
+import struct
+import threading
+import zlib
+
+import guests
+import lab
+import truth
+import wire
+from guests import PROXY_PORT
+
+
+class Dom0Tests:
+    NAME = None
+    PVH = False
+
+    @classmethod
+    def setUpClass(cls):
+        cls.guest = lab.start_dom0(cls.NAME, pvh=cls.PVH)
+        cls.addClassCleanup(cls.guest.stop)
+        cls.ids = lab.ids(cls.guest)
+        cls.address = ("127.0.0.1", cls.guest.ports[PROXY_PORT])
+
+    def tearDown(self):
+        self.guest.check_alive()
+
+    # -- what the guest says of itself
+
+    def check_ps(self, ids):
+        before = self.guest.processes()
+        ours = ids.result("ps")
+        after = self.guest.processes()
+        self.assertEqual(ours["notes"], [])
+        truth.check_processes(self, ours["processes"], before, after)
+
+    def test_ps(self):
+        self.check_ps(self.ids)
+
+    def test_os_version(self):
+        version = self.ids.result("os-version")
+        self.assertEqual(version["banner"], self.guest.file("/proc/version").decode().strip())
+        self.assertEqual(version["release"], self.guest.shell("uname -r").decode().strip())
+
+    def test_command_line(self):
+        line = self.guest.file("/proc/cmdline").rstrip(b"\n")
+        pointer = self.ids.read_pointer("saved_command_line")
+        self.assertEqual(self.ids.read(hex(pointer), len(line) + 1), line + b"\0")
+
+    def kcore(self, address, count):
+        """Kernel memory as /proc/kcore has it."""
+        head = self.guest.shell("dd if=/proc/kcore bs=4096 count=1 2>/dev/null")
+        table, entries = struct.unpack_from("<Q", head, 32)[0], struct.unpack_from("<H", head, 56)[0]
+        for i in range(entries):
+            kind, _, offset, start, _, size = struct.unpack_from("<IIQQQQ", head, table + 56 * i)
+            if kind == 1 and start <= address and address + count <= start + size:
+                return self.guest.shell(
+                    f"dd if=/proc/kcore iflag=skip_bytes,count_bytes,fullblock bs=4096 "
+                    f"skip={offset + address - start} count={count} 2>/dev/null")
+        raise AssertionError(f"{address:#x} is not in /proc/kcore")
+
+    def kallsyms(self, name):
+        line = self.guest.shell(f"grep ' {name}$' /proc/kallsyms | head -n 1")
+        return int(line.split()[0], 16)
+
+    def test_known_data(self):
+        """Text, read-only data and a table of pointers, byte for byte, over page borders."""
+        for symbol, offset, count in (("_stext", 0, 200_000), ("linux_banner", 0, 180),
+                                      ("sys_call_table", 0, 3600), ("_stext", 4090, 20)):
+            with self.subTest(symbol=symbol, offset=offset):
+                address = self.kallsyms(symbol)
+                place = f"{symbol}+{offset}" if offset else symbol
+                self.assertEqual(self.ids.read(place, count), self.kcore(address + offset, count))
+
+    def test_translate(self):
+        found = self.ids.result("translate", "linux_banner")
+        self.assertEqual(int(found["address"], 16), self.kallsyms("linux_banner"))
+        self.assertEqual(len(found["entries"]),
+                         4 - {4096: 0, 2 << 20: 1, 1 << 30: 2}[found["page_bytes"]])
+        self.assertFalse(found["user"])
+        data = self.ids.read(found["physical"], 64, "--physical")
+        self.assertEqual(data, self.ids.read("linux_banner", 64))
+
+    # -- what is not there
+
+    def test_not_there(self):
+        for place, why in (("0x0", "not mapped"), ("0xffffffffff5ff000", ""),
+                           ("0x800000000000", "canonical")):
+            with self.subTest(place=place):
+                outcome, data = self.ids.try_read(place, 16)
+                self.assertEqual(outcome.code, 3, outcome)
+                self.assertIsNone(data)
+                self.assertIn(why, outcome.err)
+
+    def test_physical_that_is_not_ram(self):
+        """The legacy VGA hole, and a frame far beyond everything."""
+        for place in ("0xa0000", "0xfffffff000"):
+            with self.subTest(place=place):
+                outcome, data = self.ids.try_read(place, 16, "--physical")
+                self.assertEqual(outcome.code, 3, outcome)
+                self.assertIsNone(data)
+
+    def test_no_such_domain(self):
+        outcome = self.ids("--domain", "7", "read", "0x1000", "16", "--physical")
+        self.assertEqual(outcome.code, 3, outcome)
+
+    # -- what Xen says
+
+    def test_status(self):
+        outcome = self.ids("--json", "status")
+        self.assertEqual(outcome.code, 3, "nothing here is fit for production")
+        found = outcome.json["result"]
+        self.assertIn("boot", found["agent"]["key_source"])
+        self.assertFalse(found["production"]["ready"])
+        self.assertIn("warning", outcome.err)
+        self.assertEqual(self.ids("--development", "status").code, 0)
+        self.assertEqual(found["agent"]["counters"]["forged"] if "forged" in
+                         found["agent"]["counters"] else 0, 0)
+
+    def test_boot_record(self):
+        record = self.ids.result("--development", "status")["target"]["boot_record"]
+        kernel = guests.kernel_dir() / "vmlinuz"
+        self.assertEqual(record["kernel"]["sha256"], lab.sha256_of(kernel))
+        self.assertEqual(record["kernel"]["bytes"], kernel.stat().st_size)
+        self.assertEqual(record["initrd"]["sha256"], lab.sha256_of(lab.dom0_initramfs()))
+
+    def test_vcpu(self):
+        state = self.ids.result("vcpu", "--symbols")["vcpus"][0]
+        self.assertTrue(state["flags"]["online"])
+        self.assertEqual(state["flags"]["pv"], not self.PVH)
+        self.assertEqual(int(state["entry_points"]["syscall64"]["address"], 16),
+                         self.kallsyms("entry_SYSCALL_64" if self.PVH else "xen_entry_SYSCALL_64"))
+
+    # -- several clients
+
+    def test_ps_in_a_loop_beside_another_client(self):
+        """One long read (minutes of pages) and ten process lists: neither disturbs the other."""
+        stop = threading.Event()
+        reads = []
+
+        def long_lived():
+            while not stop.is_set():
+                reads.append(self.ids.try_read("_stext", 4 << 20))
+
+        other = threading.Thread(target=long_lived)
+        other.start()
+        try:
+            for _ in range(10):
+                self.assertGreater(len(self.ids.result("ps")["processes"]), 30)
+        finally:
+            stop.set()
+            other.join()
+        self.assertGreater(len(reads), 0)
+        for outcome, data in reads:
+            self.assertEqual(outcome.code, 0, outcome)
+            self.assertEqual(data, reads[0][1])
+
+    # -- the wire
+
+    def test_capture(self):
+        """Nothing that was read, and nothing that says what was there, shows on the wire."""
+        with wire.Relay(self.address) as relay:
+            ids = lab.sevmon_through(relay)
+            ids.ok("ps")
+            ids.ok("os-version")
+            text = ids.read("_stext", 64 << 10)
+            seen = relay.bytes_seen()
+        for known in (b"Linux version", b"dom0-proxy", b"kthreadd", b"busybox", b"kworker"):
+            self.assertNotIn(known, seen)
+        for at in range(0, len(text) - 16, 16):
+            if len(set(text[at:at + 16])) > 4:
+                self.assertNotIn(text[at:at + 16], seen)
+        for direction, kind in (("up", wire.REQUEST), ("down", wire.RESPONSE)):
+            bodies = b"".join(f[16:] for f in relay.frames(direction, kind))
+            self.assertGreater(len(bodies), 1000)
+            self.assertGreater(len(zlib.compress(bodies, 9)), 0.999 * len(bodies))
+
+    def test_absent_looks_like_present(self):
+        shapes = []
+        for place in ("_stext", "0x0"):
+            with wire.Relay(self.address) as relay:
+                lab.sevmon_through(relay)("read", place, "16", "-o", "/dev/null")
+                frames = relay.frames("up", wire.REQUEST)[-1:] + relay.frames("down", wire.RESPONSE)
+                shapes.append([len(frame) for frame in frames[-2:]])
+        self.assertEqual(shapes[0], shapes[1])
+
+    def test_one_frame_given_twice_gets_one_answer(self):
+        """The relay hands in every frame four times at once: the helper's workers race."""
+        def fourfold(direction, unit):
+            if direction == "up" and len(unit) > 16 and unit[16] == wire.REQUEST:
+                return [unit] * 4
+            # The notices for the copies that were refused would end the IDS's wait.
+            return [] if direction == "down" and len(unit) == 16 else [unit]
+
+        with wire.Relay(self.address, fourfold) as relay:
+            ids = lab.sevmon_through(relay)
+            for _ in range(3):
+                ids.ok("ps")
+            answers = [frame[4:16] for frame in relay.frames("down", wire.RESPONSE)]
+            asked = {frame[4:16] for frame in relay.frames("up", wire.REQUEST)}
+        self.assertGreater(len(answers), 5)
+        self.assertEqual(len(answers), len(set(answers)), "a frame was answered twice")
+        self.assertEqual(set(answers), asked)
+
+    def test_wrong_key(self):
+        outcome = lab.ids(self.guest, key=lab.other_key())("ps")
+        self.assertEqual(outcome.code, 3, outcome)
+        self.assertEqual(outcome.out, "")
+
+    # -- the hypercall, from inside
+
+    def tool(self, line, timeout_s=900):
+        output = self.guest.shell(line, timeout_s=timeout_s, check=False).decode()
+        self.assertRegex(output, rf"{re.split(' ', line)[0]}: OK", output)
+        return output
+
+    def test_key_cannot_be_read_back(self):
+        self.tool("fw-cfg-probe")
+
+    def test_hypercall_misuse(self):
+        self.tool("hypercall-misuse")
+        self.check_ps(self.ids)
+
+    def test_vector_registers(self):
+        """300,000 hypercalls, beside processes that check their registers."""
+        self.tool("fpu-check --calls 300000")
+
+    def test_vector_registers_while_sevmon_reads(self):
+        watch = threading.Thread(target=lambda: results.append(self.tool("fpu-check --watch 20")))
+        results = []
+        watch.start()
+        while watch.is_alive():
+            self.ids.ok("ps")
+        watch.join()
+        self.assertEqual(len(results), 1)

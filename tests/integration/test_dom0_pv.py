@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A PV Dom0: page tables hold machine frames, Xen's own range lies in the same address space.
+
+    QEMU ── Xen (agent) ── Linux 6.1, PV: see dom0_tests.py
+"""
+
+import unittest
+
+import lab
+from dom0_tests import Dom0Tests
+
+
+class PvDom0(Dom0Tests, unittest.TestCase):
+    NAME = "pv"
+
+    def test_xens_own_range(self):
+        """In a PV guest's tables, but not the guest's to be read."""
+        for place in ("0xffff800000000000", "0xffff82d040200000", "0xffff87ffffffff00"):
+            with self.subTest(place=place):
+                outcome, data = self.ids.try_read(place, 16)
+                self.assertEqual(outcome.code, 3, outcome)
+                self.assertIsNone(data)
+
+
+@unittest.skipUnless(lab.FULL, "with --full")
+class PvDom0WithTwoCpus(unittest.TestCase):
+    def test_one_frame_on_two_cpus(self):
+        with lab.start_dom0("pv-smp2", smp=2) as guest:
+            self.guest = guest
+            self.address = ("127.0.0.1", guest.ports[7100])
+            Dom0Tests.test_one_frame_given_twice_gets_one_answer(self)
