@@ -33,22 +33,26 @@ constexpr std::array kAllowed{
     // Under Xen the vDSO has no clock.
     SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(fstat), SCMP_SYS(newfstatat)};
 
+// Allow `call` where its argument `index`, under `mask`, is `value`.
+int allow_if(scmp_filter_ctx filter, int call, unsigned index, scmp_datum_t mask,
+             scmp_datum_t value) {
+  const scmp_arg_cmp comparison{
+      .arg = index, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+  return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &comparison);
+}
+
 int add_rules(scmp_filter_ctx filter) {
   for (const int call : kAllowed)
     if (const int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0)) return error;
   // clone3() hides its flags from the filter; told that it does not exist, glibc takes clone().
   if (const int error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0))
     return error;
-  constexpr auto kThread = static_cast<scmp_datum_t>(CLONE_THREAD | CLONE_VM);
-  if (const int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                                         SCMP_A0(SCMP_CMP_MASKED_EQ, kThread, kThread)))
-    return error;
+  constexpr scmp_datum_t kThread = CLONE_THREAD | CLONE_VM;
+  if (const int error = allow_if(filter, SCMP_SYS(clone), 0, kThread, kThread)) return error;
   // For the service manager's notifications.
-  if (const int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                                         SCMP_A0(SCMP_CMP_EQ, AF_UNIX)))
-    return error;
-  return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                          SCMP_A1(SCMP_CMP_EQ, static_cast<scmp_datum_t>(IOCTL_PRIVCMD_HYPERCALL)));
+  constexpr scmp_datum_t kAll = ~scmp_datum_t{0};
+  if (const int error = allow_if(filter, SCMP_SYS(socket), 0, kAll, AF_UNIX)) return error;
+  return allow_if(filter, SCMP_SYS(ioctl), 1, kAll, IOCTL_PRIVCMD_HYPERCALL);
 }
 
 }  // namespace
