@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -44,6 +45,11 @@ inline std::string to_hex(ByteView bytes) {
 
 inline Bytes from_text(std::string_view text) {
   return {text.begin(), text.end()};
+}
+
+inline bool contains(ByteView bytes, ByteView what) {
+  // Not std::ranges::search: Clang 14 cannot compile GCC 12's.
+  return std::search(bytes.begin(), bytes.end(), what.begin(), what.end()) != bytes.end();
 }
 
 /// As many bytes as fit; more or fewer are our own mistake.

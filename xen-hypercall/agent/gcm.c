@@ -35,55 +35,43 @@ _Static_assert(offsetof(struct sevmon_gcm_key, h_times_x64) == 688,
                "OFFSETOF_H_TIMES_X64");
 
 /*
- * Next round key of FIPS 197, 5.2: xmm1 is the one before the last, xmm2 the
- * last; `from` is the word of AESKEYGENASSIST to spread: 0xff with a round
- * constant for the even ones, 0xaa with none for the odd ones.
+ * SubWord() of words 1 and 3 and RotWord() of those, FIPS 197's 5.2: the CPU's
+ * S-box takes the same time whatever the key is.
  */
-#define EXPAND(constant, from, at)                  \
-    "aeskeygenassist $" constant ", %%xmm2, %%xmm3\n\t" \
-    "pshufd $" from ", %%xmm3, %%xmm3\n\t"          \
-    "movdqa %%xmm1, %%xmm4\n\t"                     \
-    "pslldq $4, %%xmm4\n\t"                         \
-    "pxor %%xmm4, %%xmm1\n\t"                       \
-    "pslldq $4, %%xmm4\n\t"                         \
-    "pxor %%xmm4, %%xmm1\n\t"                       \
-    "pslldq $4, %%xmm4\n\t"                         \
-    "pxor %%xmm4, %%xmm1\n\t"                       \
-    "pxor %%xmm3, %%xmm1\n\t"                       \
-    "movdqa %%xmm1, " at "(%0)\n\t"                 \
-    "movdqa %%xmm1, %%xmm3\n\t"                     \
-    "movdqa %%xmm2, %%xmm1\n\t"                     \
-    "movdqa %%xmm3, %%xmm2\n\t"
+static void key_gen_assist(uint32_t out[4], const uint32_t in[4])
+{
+    __asm__ volatile ( "movdqu (%1), %%xmm0\n\t"
+                       "aeskeygenassist $0, %%xmm0, %%xmm0\n\t"
+                       "movdqu %%xmm0, (%0)\n\t"
+                       "pxor %%xmm0, %%xmm0"
+                       :
+                       : "r" (out), "r" (in)
+                       : "memory" SEVMON_XMM_CLOBBERS("xmm0") );
+}
 
 void sevmon_aes_set_key(struct sevmon_gcm_key *key,
                         const uint8_t raw[SEVMON_AES_KEY_BYTES])
 {
+    uint32_t *w = key->round_key;
+    uint32_t assist[4], round_constant = 1;
+    unsigned int i, j;
+
     key->key_bytes = SEVMON_AES_KEY_BYTES;
-    __asm__ volatile (
-        "movdqu (%1), %%xmm1\n\t"
-        "movdqu 16(%1), %%xmm2\n\t"
-        "movdqa %%xmm1, (%0)\n\t"
-        "movdqa %%xmm2, 16(%0)\n\t"
-        EXPAND("0x01", "0xff", "32")
-        EXPAND("0x00", "0xaa", "48")
-        EXPAND("0x02", "0xff", "64")
-        EXPAND("0x00", "0xaa", "80")
-        EXPAND("0x04", "0xff", "96")
-        EXPAND("0x00", "0xaa", "112")
-        EXPAND("0x08", "0xff", "128")
-        EXPAND("0x00", "0xaa", "144")
-        EXPAND("0x10", "0xff", "160")
-        EXPAND("0x00", "0xaa", "176")
-        EXPAND("0x20", "0xff", "192")
-        EXPAND("0x00", "0xaa", "208")
-        EXPAND("0x40", "0xff", "224")
-        "pxor %%xmm1, %%xmm1\n\t"
-        "pxor %%xmm2, %%xmm2\n\t"
-        "pxor %%xmm3, %%xmm3\n\t"
-        "pxor %%xmm4, %%xmm4\n\t"
-        :
-        : "r" (key->round_key), "r" (raw)
-        : "memory" SEVMON_XMM_CLOBBERS("xmm1", "xmm2", "xmm3", "xmm4") );
+    memcpy(w, raw, SEVMON_AES_KEY_BYTES);
+    for ( i = 8; i < ARRAY_SIZE(key->round_key); i += 4 )
+    {
+        key_gen_assist(assist, &w[i - 4]);
+        if ( i % 8 )
+            w[i] = w[i - 8] ^ assist[2];
+        else
+        {
+            w[i] = w[i - 8] ^ assist[3] ^ round_constant;
+            round_constant <<= 1;
+        }
+        for ( j = 1; j < 4; j++ )
+            w[i + j] = w[i + j - 8] ^ w[i + j - 1];
+    }
+    sevmon_wipe(assist, sizeof(assist));
 }
 
 void sevmon_aes_encrypt(const struct sevmon_gcm_key *key,
@@ -159,7 +147,7 @@ bool sevmon_gcm_open(const struct sevmon_gcm_key *key,
     aes_gcm_dec_update_aesni(key, le_ctr, ghash, cipher, plain, bytes);
     right = aes_gcm_dec_final_aesni(key, le_ctr, ghash, aad_bytes, bytes, tag,
                                     SEVMON_GCM_TAG_BYTES);
-    if ( !right )
+    if ( !right && bytes )
         sevmon_wipe(plain, bytes);
 
     return right;

@@ -17,8 +17,8 @@ SEVMON_BEGIN_C
 
 /* Layout is the assembly's: struct aes_gcm_key_aesni in Linux's glue. */
 struct sevmon_gcm_key {
-    uint8_t round_key[15][SEVMON_AES_BLOCK_BYTES];
-    uint8_t decrypt_key[15][SEVMON_AES_BLOCK_BYTES]; /* unused by GCM */
+    uint32_t round_key[60];
+    uint32_t decrypt_key[60]; /* GCM does without */
     uint32_t key_bytes;
     uint32_t unused[3];
     uint64_t h_powers[8][2];

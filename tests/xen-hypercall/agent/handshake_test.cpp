@@ -205,10 +205,7 @@ TEST_F(Handshake, WithoutRandomnessNothingHappens) {
 }
 
 TEST_F(Handshake, NoSecretIsLeftInTheWorkMemory) {
-  const auto holds = [&](ByteView what) {
-    const auto work = bytes_of(agent.work());
-    return !std::ranges::search(work, what).empty();
-  };
+  const auto holds = [&](ByteView what) { return contains(bytes_of(agent.work()), what); };
   auto initiator = initiate();
   ASSERT_GT(agent.frame(initiator.frame()).rc, 0);
   const auto& pending = agent.state().ids[0].connection[0].pending;
