@@ -104,7 +104,9 @@ TEST(ParseLength, WhatIsTakenAndRefused) {
   for (const auto& [text, value] : cases) {
     const auto parsed = parse_length(text);
     ASSERT_EQ(parsed.has_value(), value.has_value()) << text;
-    if (value) EXPECT_EQ(*parsed, *value) << text;
+    if (value) {
+      EXPECT_EQ(*parsed, *value) << text;
+    }
   }
   EXPECT_TRUE(parse_length("17179869183G"));  // the largest that fits
 }
