@@ -211,6 +211,12 @@ TEST(HostileProcesses, EverySlotOfTheRootIsTheSameChild) {
   const auto child = guest.processes.bytes.get(root + 40);
   for (unsigned i = 0; i < 64; ++i) guest.processes.bytes.put(root + 40 + 8 * i, child);
   expect_torn(guest);
+  // Not walked 64 times over: each node is believed in one place only.
+  const auto list = guest.list({.max_passes = 1});
+  EXPECT_TRUE(std::ranges::all_of(list.notes, [](const ProcessNote& note) {
+    return note.text.find("does not point back") != std::string::npos || note.kind != Kind::kTear;
+  }));
+  EXPECT_EQ(count(list, Kind::kTear), 63U);
 }
 
 TEST(HostileProcesses, EachPossibleShiftOfTheRoot) {
