@@ -46,4 +46,4 @@ meson_build() {
 }
 
 # The build that the demo and the integration tests run.
-release_build() { meson_build release -Doptimization=2 -Ddebug=false -Dstatic_proxy=true; }
+release_build() { meson_build release -Doptimization=2 -Ddebug=false; }

@@ -126,20 +126,27 @@ class Guest:
 
     def processes(self):
         """What ps would say: list of dicts with pid, ppid, uid, state, start_ticks, name."""
-        stat = self.shell("cat /proc/[0-9]*/stat 2>/dev/null; true").decode(errors="replace")
-        uids = self.shell("grep -H ^Uid: /proc/[0-9]*/status 2>/dev/null; true").decode()
-        uid_of = {int(m[1]): int(m[2])
-                  for m in re.finditer(r"/proc/(\d+)/status:Uid:\t(\d+)\t", uids)}
-        found = []
-        for line in stat.splitlines():
-            match = re.match(r"(\d+) \((.*)\) (.*)$", line)
+        return parse_processes(self.shell(STAT_COMMAND).decode(errors="replace"),
+                               self.shell(UID_COMMAND).decode())
+
+
+STAT_COMMAND = "cat /proc/[0-9]*/stat 2>/dev/null; true"
+UID_COMMAND = "grep -H ^Uid: /proc/[0-9]*/status 2>/dev/null; true"
+
+
+def parse_processes(stat, uids):
+    """From what the two commands print."""
+    uid_of = {int(m[1]): int(m[2])
+              for m in re.finditer(r"/proc/(\d+)/status:Uid:\s+(\d+)\s", uids)}
+    found = []
+    for line in stat.splitlines():
+        match = re.match(r"(\d+) \((.*)\) (.*)$", line)
+        if match and int(match[1]) in uid_of:
             fields = match[3].split()
-            pid = int(match[1])
-            if pid in uid_of:
-                found.append({"pid": pid, "name": match[2], "state": fields[0],
-                              "ppid": int(fields[1]), "start_ticks": int(fields[19]),
-                              "uid": uid_of[pid]})
-        return found
+            found.append({"pid": int(match[1]), "name": match[2], "state": fields[0],
+                          "ppid": int(fields[1]), "start_ticks": int(fields[19]),
+                          "uid": uid_of[int(match[1])]})
+    return found
 
 
 def forwards(guest_ports):

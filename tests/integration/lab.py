@@ -150,11 +150,12 @@ def dom0_initramfs():
 
 
 def start_dom0(name, *, pvh=False, smp=1, link=None, xen_path=None, kernel_args="",
-               xen_args="", life_s=1800, wait=True):
+               xen_args="", life_s=1800, wait=True, initramfs=None, more_ports=()):
     """Our Xen and a Dom0 with the relay, a test shell, and fresh keys."""
-    ports = {} if link else guests.forwards([PROXY_PORT, SHELL_PORT])
+    ports = {} if link else guests.forwards([PROXY_PORT, SHELL_PORT, *more_ports])
     command = [ROOT / "scripts" / "run-dom0", "--xen", xen_path or xen(),
-               "--kernel", guests.kernel_dir(), "--initrd", dom0_initramfs(), "--key", keys()[0],
+               "--kernel", guests.kernel_dir(), "--initrd", initramfs or dom0_initramfs(),
+               "--key", keys()[0],
                "--smp", smp, "--kernel-args", f"sevmon.shell={SHELL_PORT} {kernel_args}"]
     if pvh:
         command.append("--pvh")
