@@ -156,7 +156,7 @@ static uint64_t read_own_msr(unsigned int msr)
                                                                      : 0;
 }
 
-/* Segments and MSRs are in the VMCB or VMCS, which only its own CPU may read. */
+/* Segments and MSRs are in the VMCB or VMCS, for its own CPU only to read. */
 static void read_own_hvm(struct vcpu *v, struct sevmon_vcpu_state *state)
 {
     struct segment_register reg;
