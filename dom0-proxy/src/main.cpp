@@ -81,7 +81,8 @@ int main(int argc, char** argv) {
   const auto ran = run(line);
   if (ran) return 0;
   log(LogLevel::kError, ran.error().message());
-  return ran.error().code == ErrorCode::kUsage ? 2 : 3;
+  const auto code = ran.error().code;
+  return code == ErrorCode::kUsage || code == ErrorCode::kKey ? 2 : 3;
 }
 
 }  // namespace
