@@ -17,16 +17,15 @@ sys.path.insert(0, str(HERE.parent / "integration"))
 
 import guests  # noqa: E402
 import lab  # noqa: E402
-import wire  # noqa: E402
 from figures import row  # noqa: E402
 
 ECHO_PORT = 7102
 REMOTE = lab.BUILD / "tests" / "bench" / "bench-remote"
 GUEST_TOOLS = lab.BUILD / "tests" / "bench" / "guest"
 
-HYPERCALL_ROUNDS, CALLS = 10, 1000
-PAGE_ROUNDS, FRAMES = 7, 40
-PS_ROUNDS = 7
+HYPERCALL_ROUNDS, CALLS = 20, 500
+PAGE_ROUNDS, FRAMES = 11, 24
+PS_ROUNDS = 9
 
 
 def initramfs():
@@ -38,24 +37,9 @@ def initramfs():
 
 
 def boot(pvh):
-    """Xen and a Dom0 with the relay, the echo, a shell, and fresh keys."""
-    ports = guests.forwards([guests.PROXY_PORT, guests.SHELL_PORT, ECHO_PORT])
-    command = [guests.ROOT / "scripts" / "run-dom0", "--xen", lab.xen(),
-               "--kernel", guests.kernel_dir(), "--initrd", initramfs(), "--key", lab.keys()[0],
-               "--kernel-args", f"sevmon.shell={guests.SHELL_PORT}"]
-    if pvh:
-        command.append("--pvh")
-    for inside, outside in ports.items():
-        command += ["--forward", f"{outside}:{inside}"]
-    guest = guests.Guest(f"bench-{'pvh' if pvh else 'pv'}", command, ports)
-    try:
-        address = ("127.0.0.1", ports[guests.PROXY_PORT])
-        guest.wait_for("agent", lambda: wire.challenge_of(address, 2))
-        guest.wait_shell()
-        guest.shell(f"tcp-echo {ECHO_PORT} >/dev/null 2>&1 &")
-    except BaseException:
-        guest.stop()
-        raise
+    guest = lab.start_dom0(f"bench-{'pvh' if pvh else 'pv'}", pvh=pvh, initramfs=initramfs(),
+                           more_ports=[ECHO_PORT])
+    guest.shell(f"tcp-echo {ECHO_PORT} >/dev/null 2>&1 &")
     return guest
 
 
@@ -90,12 +74,11 @@ def pages(guest):
 
 def process_list(guest):
     """`sevmon ps`, and an echo of as many frames in as many waves, in turn."""
-    sevmon = lab.Sevmon(f"tcp:127.0.0.1:{guest.ports[guests.PROXY_PORT]}", lab.keys()[1],
-                        lab.profile("6.1"))
+    sevmon = lab.ids(guest, profile=lab.profile("6.1"))
     ours, echoes = [], []
     for turn in range(PS_ROUNDS + 1):
         start = time.monotonic()
-        stats = sevmon.json("--stats", "ps")["stats"]
+        stats = sevmon.ok("--json", "--stats", "ps").json["stats"]
         wall_us = (time.monotonic() - start) * 1e6
         # Two of the round trips are the handshake's.
         echo_ns = int(remote("echo", guest.ports[ECHO_PORT], stats["requests"],
