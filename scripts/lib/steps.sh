@@ -31,19 +31,24 @@ step() {
   return "$status"
 }
 
-# meson_build NAME OPTION...: configure (once, and again when the options change) and compile in
-# $SEVMON_CACHE/build/NAME. CC, CXX from the environment.
+# meson_build NAME OPTION... [-- TARGET...]: configure (once, and again when the options change) and
+# compile in $SEVMON_CACHE/build/NAME. CC, CXX from the environment.
 meson_build() {
-  local dir=$SEVMON_CACHE/build/$1
+  local dir=$SEVMON_CACHE/build/$1 options=()
   shift
-  local wanted="${CC:-} ${CXX:-} $*"
+  while (($#)) && [[ $1 != -- ]]; do
+    options+=("$1")
+    shift
+  done
+  local wanted="${CC:-} ${CXX:-} ${options[*]}"
   if [[ ! -f $dir/build.ninja || $(cat "$dir/configured-with" 2>/dev/null) != "$wanted" ]]; then
     rm -rf "$dir"
-    meson setup "$dir" "$SEVMON_ROOT" "$@"
+    meson setup "$dir" "$SEVMON_ROOT" "${options[@]}"
     echo "$wanted" >"$dir/configured-with"
   fi
-  ninja -C "$dir" -j "${SEVMON_JOBS:-$(nproc)}"
+  ninja -C "$dir" -j "${SEVMON_JOBS:-$(nproc)}" "${@:2}"
 }
 
-# The build that the demo and the integration tests run.
-release_build() { meson_build release -Doptimization=2 -Ddebug=false; }
+# release_build [TARGET...]: the build that the demo and the integration tests run; all of it, or
+# these.
+release_build() { meson_build release -Doptimization=2 -Ddebug=false -- "$@"; }
