@@ -20,8 +20,8 @@ const uint8_t *sevmon_work_out(const struct sevmon_work *work)
 }
 
 static int start_with(struct sevmon_agent *agent,
-                      const struct sevmon_host *host,
-                 const void *key_file, size_t key_file_bytes)
+                      const struct sevmon_host *host, const void *key_file,
+                      size_t key_file_bytes)
 {
     int rc = sevmon_keyfile_read(agent, key_file, key_file_bytes);
     unsigned int i;
