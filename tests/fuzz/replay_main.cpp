@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a fuzz target over its corpus, so that every input that ever mattered stays an ordinary test.
+// Runs a fuzz target over its corpus, so that every input that ever mattered stays an ordinary
+// test.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>

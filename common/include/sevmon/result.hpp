@@ -25,10 +25,10 @@ enum class ErrorCode {
   kNotMapped,    // the agent says: not readable; the detail says why
   kTorn,         // changed while it was read, or a loop, or over a bound
   // The channel: exit 3 and, for watch, an alert.
-  kConnect,    // nobody answers, or the stream ended
-  kTimeout,    // no valid answer in time
-  kForged,     // frames that fail verification
-  kRefused,    // the agent or the relay will not
+  kConnect,  // nobody answers, or the stream ended
+  kTimeout,  // no valid answer in time
+  kForged,   // frames that fail verification
+  kRefused,  // the agent or the relay will not
   // Here.
   kIo,        // a local file or system call
   kInternal,  // our own mistake

@@ -30,7 +30,11 @@ struct DomId {
   auto operator<=>(const DomId&) const = default;
 };
 
-constexpr Gva operator+(Gva a, std::uint64_t bytes) { return {a.value + bytes}; }
-constexpr Gva operator-(Gva a, std::uint64_t bytes) { return {a.value - bytes}; }
+constexpr Gva operator+(Gva a, std::uint64_t bytes) {
+  return {a.value + bytes};
+}
+constexpr Gva operator-(Gva a, std::uint64_t bytes) {
+  return {a.value - bytes};
+}
 
 }  // namespace sevmon::common
