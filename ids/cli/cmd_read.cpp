@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -95,6 +96,9 @@ class FileSink final : public Sink {
     sink->path_ = path;
     if (path == "-") {
       sink->fd_ = dup(STDOUT_FILENO);
+    } else if (struct stat status; stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+      // Root must not replace /dev/null, or a FIFO that somebody reads.
+      sink->fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
     } else {
       sink->temporary_ = path + ".XXXXXX";
       sink->fd_ = mkostemp(sink->temporary_.data(), O_CLOEXEC);

@@ -187,7 +187,7 @@ class Dom0Tests:
         shapes = []
         for place in ("_stext", "0x0"):
             with wire.Relay(self.address) as relay:
-                lab.sevmon_through(relay)("read", place, "16", "-o", "/dev/null")
+                lab.sevmon_through(relay)("read", place, "16")
                 frames = relay.frames("up", wire.REQUEST)[-1:] + relay.frames("down", wire.RESPONSE)
                 shapes.append([len(frame) for frame in frames[-2:]])
         self.assertEqual(shapes[0], shapes[1])

@@ -5,6 +5,7 @@
     (ELF, raw, LiME; KASLR)    (the agent core, in process)        (profile of the vmlinuz)
 """
 
+import pathlib
 import tempfile
 import unittest
 
@@ -58,6 +59,13 @@ class ImageTests:
         pointer = self.ids().read_pointer("saved_command_line")
         line = self.image.truth["before"]["cmdline"].encode()
         self.assertEqual(self.ids().read(hex(pointer), len(line)), line)
+
+    def test_output_that_is_no_file_stays_what_it_is(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "device"
+            path.symlink_to("/dev/null")
+            self.ids().ok("read", "linux_banner", 16, "-o", path)
+            self.assertTrue(path.is_char_device())
 
     def test_wrong_profile_names_both(self):
         other = "6.12-cloud" if self.VARIANT.flavour == "6.1" else "6.1"

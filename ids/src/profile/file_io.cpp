@@ -66,6 +66,9 @@ Result<std::vector<std::byte>> read_file(const std::string& path, std::size_t li
 }
 
 Result<void> write_file(const std::string& path, ByteSpan bytes) {
+  // Root's rename() would replace a device such as /dev/null.
+  if (struct stat status; ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+    return Error{ErrorCode::kIo, path + ": not a regular file"};
   std::string temporary = path + ".XXXXXX";
   const Descriptor file{::mkostemp(temporary.data(), O_CLOEXEC)};
   if (file.get() < 0) return io_error(temporary);
