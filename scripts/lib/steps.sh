@@ -25,7 +25,7 @@ step() {
     printf '%10s\n' "$(seconds_since "$start")"
   else
     printf '%10s  FAILED (%d)\n' "$(seconds_since "$start")" "$status"
-    tail -n "${STEP_TAIL:-40}" "$step_log" | sed 's/^/    /'
+    tail -n "${STEP_TAIL:-25}" "$step_log" | sed 's/^/    /'
     echo "    … all of it: $step_log"
   fi
   return "$status"
