@@ -54,6 +54,8 @@ Result<void> Connection::establish() {
 }
 
 Result<std::vector<Response>> Connection::run(std::span<const sevmon_request_body> requests) {
+  // After an exception: their places are in a batch that is gone.
+  for (const auto& session : sessions_) session->waiting.clear();
   Batch batch{.requests = requests, .responses = std::vector<Response>(requests.size())};
   stats_.round_trips += (requests.size() + options_.pipeline_depth - 1) / options_.pipeline_depth;
   const auto ok = pump(batch);
@@ -86,6 +88,9 @@ Result<void> Connection::pump(Batch& batch) {
     if (auto ok = resend_due(now); !ok) return ok;
     if (auto ok = send_more(batch, now); !ok) return ok;
     if (batch.done == batch.requests.size() && !handshake_) return {};
+    // Its time ran out between two looks at the clock, and there will be no other.
+    if (is_closing_ && waiting() == 0 && !has_session(now))
+      return Error{ErrorCode::kTimeout, "the session is over"};
     if (auto ok = check_deadlines(batch, now); !ok) return ok;
     auto delivery = transport_->receive(wake());
     if (!delivery && delivery.error().code == ErrorCode::kTimeout) continue;

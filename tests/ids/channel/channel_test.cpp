@@ -120,6 +120,19 @@ TEST_F(ChannelTest, ReadsWhatIsThere) {
   EXPECT_EQ(stats.bytes_received, 2 * (16 + 144) + 3 * (16 + SEVMON_RESPONSE_FRAME_BYTES(0)));
 }
 
+TEST_F(ChannelTest, AnExchangeThatACallerBreaksOffLeavesNothingBehind) {
+  bool is_broken_off = true;
+  options_.progress = [&](std::size_t, std::size_t) {
+    if (is_broken_off) throw std::runtime_error{"enough"};
+  };
+  const auto channel = open();
+  EXPECT_THROW(static_cast<void>(channel->exchange(reads(3))), std::runtime_error);
+  is_broken_off = false;
+  // The other two answers arrive now, in an exchange that has no place for them.
+  expect_right(*channel, {read_at(0x2000)});
+  EXPECT_EQ(channel->stats().discarded, 2u);
+}
+
 TEST_F(ChannelTest, AbsentPagesAreZerosWithAReason) {
   const auto channel = open();
   const auto responses = channel->exchange(std::vector{read_at(0x7000)});
