@@ -55,7 +55,7 @@ void __init sevmon_claim_modules(module_t *mods, unsigned int count,
     }
 }
 
-static const void *__init find_module(size_t *bytes)
+static const void *__init cf_check find_module(size_t *bytes)
 {
     const module_t *mod;
 
@@ -74,7 +74,7 @@ static const void *__init find_module(size_t *bytes)
     return mfn_to_virt(mod->mod_start);
 }
 
-static void __init wipe_modules(void)
+static void __init cf_check wipe_modules(void)
 {
     unsigned int i;
 
@@ -84,7 +84,7 @@ static void __init wipe_modules(void)
                    PAGE_ALIGN(modules[i].mod_end));
 }
 
-static int __init deny_fw_cfg(struct domain *d)
+static int __init cf_check deny_fw_cfg(struct domain *d)
 {
     if ( !claimed )
         return 0;

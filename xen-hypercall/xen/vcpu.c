@@ -9,6 +9,7 @@
 #include <xen/lib.h>
 #include <xen/sched.h>
 
+#include <asm/alternative.h>
 #include <asm/current.h>
 #include <asm/hvm/hvm.h>
 #include <asm/hvm/support.h>
@@ -151,9 +152,10 @@ static void read_pv(const struct vcpu *v, struct sevmon_vcpu_state *state)
 static uint64_t read_own_msr(unsigned int msr)
 {
     uint64_t value = 0;
+    /* As all of Xen does: a call through the pointer finds its ENDBR gone. */
+    int rc = alternative_call(hvm_funcs.msr_read_intercept, msr, &value);
 
-    return hvm_funcs.msr_read_intercept(msr, &value) == X86EMUL_OKAY ? value
-                                                                     : 0;
+    return rc == X86EMUL_OKAY ? value : 0;
 }
 
 /* Segments and MSRs are in the VMCB or VMCS, for its own CPU only to read. */
