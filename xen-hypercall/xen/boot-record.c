@@ -71,6 +71,7 @@ void __init sevmon_dom0_built(struct domain *d)
         boot.origin_frame = PFN_DOWN(boot.origin_address);
     }
 
+    sevmon_probe_iommu(d);
     if ( sevmon_deny_keys(d) )
         panic("sevmon: cannot keep Dom0 from the key's copies\n");
 

@@ -117,6 +117,8 @@ void sevmon_entry_history(const struct vcpu *v,
 
 /* From CPUID and MSRs, once. */
 void sevmon_probe_sev(void);
+/* Once Dom0, `d`, is built. */
+void sevmon_probe_iommu(const struct domain *d);
 uint64_t sevmon_c_bit_mask(void);
 
 /* ---- scan.c ----------------------------------------------------------- */

@@ -19,6 +19,7 @@
 
 static uint8_t __ro_after_init sev;
 static uint64_t __ro_after_init c_bit;
+static bool __ro_after_init dom0_confined;
 
 void __init sevmon_probe_sev(void)
 {
@@ -44,13 +45,24 @@ uint64_t sevmon_c_bit_mask(void)
     return c_bit;
 }
 
+/*
+ * Passed through, Dom0's devices reach everything.  In relaxed mode, a PV
+ * Dom0's default, all RAM but Xen's image is mapped for them: Xen's heap, its
+ * stacks and page tables, and the agent's work areas with it.  Only strict
+ * mode confines them to Dom0's own memory.  Xen forgets its mode when it has
+ * booted, so it is noted before.
+ */
+void __init sevmon_probe_iommu(const struct domain *d)
+{
+    dom0_confined = is_iommu_enabled(d) && !iommu_hwdom_passthrough &&
+                    iommu_hwdom_strict;
+}
+
+/* Whoever the target is: Dom0's devices could write into Xen, too. */
 static uint8_t iommu_state(const struct domain *d)
 {
-    if ( !is_iommu_enabled(d) ||
-         (is_hardware_domain(d) && iommu_hwdom_passthrough) )
-        return SEVMON_IOMMU_NONE;
-
-    return SEVMON_IOMMU_ON;
+    return dom0_confined && is_iommu_enabled(d) ? SEVMON_IOMMU_ON
+                                                : SEVMON_IOMMU_NONE;
 }
 
 void cf_check sevmon_status(const struct sevmon_target *target,
