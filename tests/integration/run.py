@@ -8,6 +8,7 @@ a line with its time; the end counts them as meson does. Needs what scripts/test
 
 import argparse
 import pathlib
+import signal
 import sys
 import time
 import traceback
@@ -57,6 +58,8 @@ class Lines(unittest.TestResult):
 
 
 def main():
+    # Ended by timeout(1): as an exception it still ends the virtual machines.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("-k", default="", metavar="PART", help="only tests with this in their name")

@@ -20,7 +20,7 @@ import wire
 from guests import CACHE, PROXY_PORT, ROOT, SHELL_PORT
 
 PACKAGES = ("systemd", "systemd-sysv", "udev", "dbus", "iproute2", "kmod", "libstdc++6",
-            "busybox-static")
+            "libxencall1", "libseccomp2", "busybox-static")
 SHELL_UNIT = """[Unit]
 Description=the tests' shell
 [Service]
@@ -74,7 +74,7 @@ def make_initramfs():
             path = pathlib.Path("lib/modules") / release / "kernel" / f"{module}.ko"
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(kernel / path, root / path)
-        subprocess.run(["/sbin/depmod", "-b", root, release], check=True)
+        subprocess.run(["/sbin/depmod", "-b", root, release], check=True, capture_output=True)
         (root / "etc/systemd/system/test-shell.service").write_text(SHELL_UNIT)
         (root / "etc/systemd/system/test-network.service").write_text(NETWORK_UNIT)
         shutil.copy(ROOT / "scripts/lib/guest-remote-line", root / "usr/local/bin/remote-line")
