@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "channel/crypto.hpp"
 
+#include <cpuid.h>
 #include <gtest/gtest.h>
+#include <openssl/rand.h>
 
 #include "support/vectors.hpp"
 
@@ -101,6 +103,43 @@ TEST(HmacSha256, WycheproofInTwoParts) {
     const auto mac = hmac_sha256(vector.key, {message.first(half), message.subspan(half)});
     EXPECT_EQ(std::ranges::equal(mac.view(), vector.tag), vector.valid);
   }
+}
+
+/// OpenSSL's generator in a machine whose memory was set back: the same bytes again.
+class RepeatingGenerator {
+ public:
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  RepeatingGenerator() {
+    RAND_set_rand_method(&kMethod);
+  }
+  ~RepeatingGenerator() {
+    RAND_set_rand_method(nullptr);
+  }
+#pragma GCC diagnostic pop
+
+ private:
+  static int fill(unsigned char* out, int bytes) {
+    std::fill_n(out, bytes, static_cast<unsigned char>(0x77));
+    return 1;
+  }
+  static constexpr RAND_METHOD kMethod{nullptr, fill, nullptr, nullptr, fill, nullptr};
+};
+
+TEST(Randomness, DoesNotComeAgainWhenMemoryIsSetBack) {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || (ecx & 1U << 30) == 0)
+    GTEST_SKIP() << "this CPU has no RDRAND";
+  const RepeatingGenerator generator;
+  EXPECT_NE(random_array<12>(), random_array<12>());
+  EXPECT_NE(generate_keypair().public_key, generate_keypair().public_key);
+  // Also the last bytes of what is no multiple of eight.
+  std::array<std::uint8_t, 12> mixed{};
+  for (int i = 0; i < 16; ++i) {
+    const auto bytes = random_array<12>();
+    for (std::size_t j = 0; j < bytes.size(); ++j) mixed[j] |= bytes[j] ^ 0x77;
+  }
+  EXPECT_EQ(std::ranges::count(mixed, 0), 0);
 }
 
 TEST(Secret, IsWiped) {
