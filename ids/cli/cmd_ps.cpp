@@ -48,8 +48,11 @@ Json process_json(const Process& process, const ProcessList& list) {
                {"task", ids::hex_address(process.task.value)},
                {"in_pids", process.in_pids},
                {"in_tasks", process.in_tasks}};
-  if (list.boot_unix_ns)
-    json["start_unix_ns"] = *list.boot_unix_ns + static_cast<std::int64_t>(process.start_ns);
+  // The target says when it started: what no clock can show is left out.
+  std::int64_t start_unix_ns = 0;
+  if (list.boot_unix_ns &&
+      !__builtin_add_overflow(*list.boot_unix_ns, process.start_ns, &start_unix_ns))
+    json["start_unix_ns"] = start_unix_ns;
   return json;
 }
 
