@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Virtual machines for the tests: start one, talk to it, end it. Python's standard library only."""
 
+import atexit
 import json
 import os
 import pathlib
@@ -46,6 +47,7 @@ class Guest:
             self.process = subprocess.Popen(
                 ["timeout", "--kill-after=5", str(life_s)] + [str(word) for word in command],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT)
+        atexit.register(self.stop)
 
     def __enter__(self):
         return self
