@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What Dom0 was started from: digests of the kernel's, the initrd's and the
- * command line's bytes as the boot loader handed them over, and where the
- * first instruction is.  Written before Dom0 runs, never after.
+ * What Dom0 was started from: digests of the kernel's and the initrd's bytes
+ * as the boot loader handed them over, and of the command line as Dom0 gets
+ * it, with what Xen adds; and where the first instruction is.  Written before
+ * Dom0 runs, never after.
  */
 #include <xen/domain_page.h>
 #include <xen/init.h>

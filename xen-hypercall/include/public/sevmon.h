@@ -37,7 +37,7 @@
  * -EINVAL:   frame size or capacity out of range; nothing was looked at
  * -EFAULT:   a buffer is not accessible; the answer, if any, is lost
  * -EBADMSG:  the agent did not take the frame (one code for every reason)
- * -EBUSY:    over a rate limit, or the session is busy: send it again later
+ * -EBUSY:    over the rate limit for handshakes: send it again later
  * -ENODEV:   the agent is off: no key, a failed self-test, a missing CPU
  *            feature; Xen's console says which
  */
