@@ -34,7 +34,7 @@ struct KeyFile {
 };
 
 Result<KeyFile> read_key_file(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
   if (fd < 0) return Error{ErrorCode::kIo, path + ": " + std::strerror(errno)};
   struct stat status;
   const bool known = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
@@ -42,6 +42,8 @@ Result<KeyFile> read_key_file(const std::string& path) {
   const ssize_t got = known ? ::read(fd, file.bytes.data(), file.bytes.size()) : -1;
   ::close(fd);
   if (got < 0) return Error{ErrorCode::kIo, path + ": cannot be read"};
+  if (status.st_uid != ::geteuid() && status.st_uid != 0)
+    return Error{ErrorCode::kKey, path + ": belongs to another user"};
   if (status.st_mode & 077)
     return Error{ErrorCode::kKey, path + ": others may read or write it (chmod 600)"};
   if (static_cast<std::size_t>(got) > SEVMON_KEY_FILE_MAX_BYTES)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -25,10 +24,6 @@ namespace {
 using common::Error;
 using common::ErrorCode;
 using common::Result;
-
-// The agent says EBUSY also when another worker holds the session's lock for a moment, and has then
-// not looked at the frame.
-constexpr int kBusyRetries = 4;
 
 Error failed(const std::string& what) {
   return Error{ErrorCode::kIo, what + ": " + std::strerror(errno)};
@@ -145,10 +140,6 @@ bool HelperServer::answer_one(unsigned worker, int client_fd, std::span<std::byt
   }
   std::span<const std::byte> answer;
   long result = agent_.call(worker, request->frame, answer);
-  for (int retry = 0; result == -EBUSY && retry < kBusyRetries; ++retry) {
-    sched_yield();
-    result = agent_.call(worker, request->frame, answer);
-  }
   // A size that cannot be would be a mistake of the agent or of Xen; the proxy shall not see more
   // of the buffer than an answer.
   if (result >= 0 && (static_cast<std::size_t>(result) < kMinFrameBytes ||
