@@ -20,6 +20,8 @@ constexpr std::uint64_t kPageMask = SEVMON_PAGE_BYTES - 1;
 constexpr std::uint32_t kProbeBytes = 64;          // enough of a banner to tell it from chance
 constexpr std::size_t kProbesPerExchange = 944;    // 16 requests full of items
 constexpr std::uint64_t kScanFrames = 1ULL << 20;  // 4 GiB
+// The target chooses how far its frames go; a kernel is looked for in so many, 1 TiB.
+constexpr std::uint64_t kProbeFrames = 1ULL << 28;
 constexpr std::size_t kScanFramesPerExchange = 480;
 
 sevmon_item item(std::uint8_t type, std::uint64_t address, std::uint16_t bytes = 0) {
@@ -210,7 +212,7 @@ Result<std::vector<std::uint64_t>> find_load_deltas(Channel& channel, common::Do
   // The lowest possible place has _text in the first 2 MiB.
   const std::uint64_t lowest = 0 - ((text->value - kKernelMap) & ~(kKernelAlign - 1));
   const std::uint64_t first_gpa = banner->value - kKernelMap + lowest;
-  const std::uint64_t end_gpa = target_frames << 12;
+  const std::uint64_t end_gpa = std::min(target_frames, kProbeFrames) << 12;
   const auto bytes = static_cast<std::uint16_t>(
       std::min({std::uint64_t{kProbeBytes}, std::uint64_t{info.banner().size()},
                 SEVMON_PAGE_BYTES - (first_gpa & kPageMask)}));

@@ -20,6 +20,10 @@ using common::Gva;
 using common::Result;
 
 constexpr std::uint64_t kMaxReadBytes = 16 * 1024 * 1024;
+// A target that makes up endless structures decides neither how much an epoch keeps...
+constexpr std::size_t kMaxPages = 1ULL << 18;  // 1 GiB
+// ...nor how many answers, of up to 62 KB each, are held at once.
+constexpr std::size_t kRequestsPerExchange = 256;
 
 std::string hex(std::uint64_t value) {
   char text[19];
@@ -135,12 +139,24 @@ class Epoch : public Memory {
     const auto items = missing_items(ranges);
     if (items.empty()) return {};
     const auto requests = pack(domain_, root_, items, channel_.size_class());
+    for (std::span<const Request> rest{requests}; !rest.empty();) {
+      const auto some = rest.first(std::min(rest.size(), kRequestsPerExchange));
+      if (auto ok = exchange(some); !ok) return ok;
+      rest = rest.subspan(some.size());
+    }
+    return {};
+  }
+
+  Result<void> exchange(std::span<const Request> requests) {
     const auto responses = channel_.exchange(requests);
     if (!responses) return responses.error();
     if (responses->size() != requests.size())
       return Error{ErrorCode::kInternal, "a channel that loses answers"};
     for (std::size_t i = 0; i < requests.size(); ++i)
       if (auto ok = store(requests[i], (*responses)[i]); !ok) return ok;
+    if (pages_.size() > kMaxPages)
+      return Error{ErrorCode::kTooLarge,
+                   "an analysis that read over " + std::to_string(kMaxPages) + " pages"};
     return {};
   }
 

@@ -300,5 +300,30 @@ TEST(Pack, EveryRequestCanBeEncoded) {
   }
 }
 
+// A target that makes up structures without end gets no more memory of ours than this.
+TEST_F(EpochTest, KeepsNoMoreThanItsBound) {
+  constexpr std::uint64_t kPages = (1ULL << 18) + 1;
+  std::vector<Range> ranges;
+  for (std::uint64_t page = 0; page < kPages; ++page) {
+    channel_.absent.insert(page);  // counts like any other, and needs no memory here
+    ranges.push_back({{page * SEVMON_PAGE_BYTES}, 8});
+  }
+  const auto fetched = memory_->fetch(ranges);
+  ASSERT_FALSE(fetched);
+  EXPECT_EQ(fetched.error().code, ErrorCode::kTooLarge);
+}
+
+// Answers are 62 KB each: not all of a great wave's are held at once.
+TEST_F(EpochTest, SplitsAGreatWave) {
+  std::vector<Range> ranges;
+  for (std::uint64_t page = 0; page < 257 * SEVMON_MAX_ITEMS; ++page)
+    ranges.push_back({{page * SEVMON_PAGE_BYTES}, 8});
+  ASSERT_TRUE(memory_->fetch(ranges));
+  EXPECT_EQ(channel_.requests_sent, 257u);
+  EXPECT_EQ(channel_.waves, 2);
+  expect_read(256 * SEVMON_MAX_ITEMS * SEVMON_PAGE_BYTES, 8);
+  EXPECT_EQ(channel_.waves, 2);
+}
+
 }  // namespace
 }  // namespace sevmon::ids
