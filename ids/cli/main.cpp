@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // sevmon: arguments, dispatch, exit codes. The only file here that exits.
+#include <sys/prctl.h>
+
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -102,6 +104,7 @@ int run(int argc, char** argv) {
 }  // namespace sevmon::cli
 
 int main(int argc, char** argv) {
+  prctl(PR_SET_DUMPABLE, 0);      // session keys must not end in a core file
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error to report, not a death
   try {
     return sevmon::cli::run(argc, argv);
