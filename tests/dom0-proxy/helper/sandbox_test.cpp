@@ -43,11 +43,20 @@ int in_sandbox(Check check) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+class Sandbox : public ::testing::Test {
+ protected:
+  void SetUp() override {
+#ifdef SEVMON_SANITIZED
+    GTEST_SKIP() << "sanitizers' runtimes make system calls of their own";
+#endif
+  }
+};
+
 bool refused(long result) {
   return result < 0 && errno == EPERM;
 }
 
-TEST(Sandbox, RefusesFilesNetworkProcessesAndOtherIoctls) {
+TEST_F(Sandbox, RefusesFilesNetworkProcessesAndOtherIoctls) {
   EXPECT_EQ(in_sandbox([] { return refused(::open("/dev/null", O_RDONLY)); }), 0);
   EXPECT_EQ(in_sandbox([] { return refused(::socket(AF_INET, SOCK_STREAM, 0)); }), 0);
   EXPECT_EQ(in_sandbox([] { return refused(::fork()); }), 0);
@@ -56,16 +65,13 @@ TEST(Sandbox, RefusesFilesNetworkProcessesAndOtherIoctls) {
   EXPECT_EQ(in_sandbox([] { return refused(::ioctl(0, FIONREAD, nullptr)); }), 0);
 }
 
-TEST(Sandbox, LetsTheHypercallThrough) {
+TEST_F(Sandbox, LetsTheHypercallThrough) {
   EXPECT_EQ(in_sandbox(
                 [] { return ::ioctl(-1, IOCTL_PRIVCMD_HYPERCALL, nullptr) < 0 && errno == EBADF; }),
             0);
 }
 
-TEST(Sandbox, LetsTheHelperServe) {
-#ifdef SEVMON_SANITIZED
-  GTEST_SKIP() << "sanitizers' runtimes make system calls of their own when a thread starts";
-#endif
+TEST_F(Sandbox, LetsTheHelperServe) {
   const TemporaryDirectory directory;
   const auto path = directory.file("helper.sock");
   const auto listener = listen_seqpacket(path, -1);

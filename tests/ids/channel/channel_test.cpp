@@ -361,8 +361,8 @@ TEST_F(ChannelTest, DroppedAnswerIsATimeoutAndTheChannelLivesOn) {
 
 TEST_F(ChannelTest, JunkWithoutEndEndsAtTheDeadline) {
   options_.answer_timeout = milliseconds{50};
+  std::mt19937 random{2};  // junk comes until the channel has closed
   const auto channel = open();
-  std::mt19937 random{2};
   attack_.on_answer = [](const Delivery&, Out&) {};
   attack_.on_receive = [&](Out& out) {
     Bytes junk(random() % 6000);

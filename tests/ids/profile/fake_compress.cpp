@@ -65,7 +65,9 @@ Bytes compress_lzma(std::span<const std::byte> data, bool xz) {
 }
 
 void append_be(Bytes& out, std::uint32_t value, std::size_t bytes) {
-  while (bytes-- > 0) out.push_back(static_cast<std::byte>(value >> (8 * bytes)));
+  while (bytes-- > 0)
+    out.push_back(bytes < sizeof(value) ? static_cast<std::byte>(value >> (8 * bytes))
+                                        : std::byte{0});
 }
 
 /// lzop 1.04's header, blocks of 256 KiB each with the Adler-32 of its data.
