@@ -22,7 +22,6 @@ class PvDom0(Dom0Tests, unittest.TestCase):
                 self.assertIsNone(data)
 
 
-@unittest.skipUnless(lab.FULL, "with --full")
 class PvDom0WithTwoCpus(unittest.TestCase):
     def test_one_frame_on_two_cpus(self):
         with lab.start_dom0("pv-smp2", smp=2) as guest:
