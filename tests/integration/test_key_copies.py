@@ -15,8 +15,9 @@ class KeyCopies(unittest.TestCase):
     def check(self, name, **options):
         scanning = lab.last_line("build-xen", "--debug-scan") / "xen"
         with lab.start_dom0(name, xen_path=scanning, **options) as guest:
-            found = re.findall(r"sevmon: scan: key (\d+): (\d+) copies in (\d+) frames",
-                               guest.console())
+            console = guest.console()
+        self.assertIn("sevmon: scan: 1 of 1 planted copies", console, "the scan is blind")
+        found = re.findall(r"sevmon: scan: key (\d+): (\d+) copies in (\d+) frames", console)
         self.assertEqual([(key, copies) for key, copies, _ in found], [("0", "1")], found)
         self.assertGreater(int(found[0][2]), 50_000, "too few frames to be all of RAM")
 
