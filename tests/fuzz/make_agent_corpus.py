@@ -3,6 +3,7 @@
 """Write the seeds of the agent's fuzz targets to tests/fuzz/corpus/agent_*."""
 import pathlib
 import struct
+import uuid
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 
@@ -100,11 +101,12 @@ def walks():
           entry(0, 0, to(9)) + walk(0) + walk(0, 8) + walk(1 << 47))
 
 
-def keyfiles():
-    def key_file(count, version=1, agent=b"\xa9" * 16):
-        entries = b"".join(bytes([0x10 + i]) * 16 + bytes([0x50 + i]) * 32 for i in range(count))
-        return b"SEVMONKY" + struct.pack("<HHI", version, count, 0) + agent + entries
+def key_file(count, version=1, agent=b"\xa9" * 16):
+    entries = b"".join(bytes([0x10 + i]) * 16 + bytes([0x50 + i]) * 32 for i in range(count))
+    return b"SEVMONKY" + struct.pack("<HHI", version, count, 0) + agent + entries
 
+
+def keyfiles():
     for count in (0, 1, 2, 8, 9):
         write("agent_keyfile", f"{count}-entries", key_file(count))
     write("agent_keyfile", "trailing", key_file(1) + b"\0")
@@ -114,8 +116,39 @@ def keyfiles():
     write("agent_keyfile", "repeated", key_file(2)[:-48] + key_file(1)[-48:])
 
 
+def secrets():
+    area_guid = uuid.UUID("1e74f542-71dd-4d66-963e-ef4287ff173b")
+    keys_guid = uuid.UUID("d8a8fdc8-6eb7-4c6c-a544-25f6fbd1b9b2")
+    other_guid = uuid.UUID("736869e5-84f0-4973-92ec-06879ce3da0b")
+
+    def entry(guid, data=b"", more=0):
+        return guid.bytes_le + struct.pack("<I", 20 + len(data) + more) + data
+
+    def area(name, *entries, more=0, guid=area_guid):
+        write("agent_secret", name, entry(guid, b"".join(entries), more))
+
+    ours, other = entry(keys_guid, key_file(2)), entry(other_guid, b"passphrase")
+    area("ours", ours)
+    area("between", other, ours, entry(other_guid))
+    area("none", other)
+    area("empty")
+    area("deleted", entry(uuid.UUID(int=0), key_file(1)), ours)
+    area("twice", ours, ours)
+    area("padded", ours, bytes(12))
+    area("dirty-padding", ours, b"\1" * 12)
+    area("no-data", entry(keys_guid))
+    area("reaches-over", entry(other_guid, b"", 1), ours)
+    area("too-long", ours, more=1)
+    area("entry-below-head", entry(other_guid, b"", -1), ours)
+    area("entry-of-nothing", entry(other_guid, b"", -20), ours)
+    area("longest", ours, entry(other_guid, b"", 2**32 - 21))
+    area("other-guid", ours, guid=other_guid)
+    write("agent_secret", "truncated", entry(area_guid, ours)[:-1])
+
+
 if __name__ == "__main__":
     frames()
     handshakes()
     walks()
     keyfiles()
+    secrets()

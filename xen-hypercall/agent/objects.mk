@@ -10,6 +10,7 @@ sevmon-agent-y += hash.o
 sevmon-agent-y += keyfile.o
 sevmon-agent-y += noise.o
 sevmon-agent-y += request.o
+sevmon-agent-y += secret.o
 sevmon-agent-y += selftest.o
 sevmon-agent-y += session.o
 sevmon-agent-y += transport.o

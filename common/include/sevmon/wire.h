@@ -445,8 +445,8 @@ SEVMON_WIRE_SIZE(struct sevmon_status, 256);
 /* ---- Keys ------------------------------------------------------------- */
 
 /*
- * A key file, as both the boot module (every IDS) and the IDS (one entry)
- * have it: this head, then `count` entries, and nothing else.
+ * A key file, as both the agent (every IDS) and the IDS (one entry) have it:
+ * this head, then `count` entries, and nothing else.
  */
 struct sevmon_key_head {
     uint8_t  magic[8]; /* SEVMON_KEY_MAGIC */
@@ -467,6 +467,32 @@ SEVMON_WIRE_SIZE(struct sevmon_key_entry, 48);
 #define SEVMON_KEY_FILE_MAX_BYTES \
     (sizeof(struct sevmon_key_head) + \
      SEVMON_MAX_KEYS * sizeof(struct sevmon_key_entry))
+
+/*
+ * An EFI confidential-computing secret area: this head, then entries, each
+ * with such a head of its own; `bytes` counts the head.  An entry whose GUID is
+ * all zero was deleted.  GUIDs are as EFI stores them: the first three groups
+ * little-endian.
+ */
+struct sevmon_secret_head {
+    uint8_t guid[16];
+    uint8_t bytes[4]; /* little-endian: entries have no alignment */
+};
+SEVMON_WIRE_SIZE(struct sevmon_secret_head, 20);
+
+/* Of the configuration table that says where the area is: u64 base, u64 size. */
+#define SEVMON_SECRET_TABLE_GUID /* adf956ad-e98c-484c-ae11-b51c7d336447 */ \
+    { 0xad, 0x56, 0xf9, 0xad, 0x8c, 0xe9, 0x4c, 0x48, \
+      0xae, 0x11, 0xb5, 0x1c, 0x7d, 0x33, 0x64, 0x47 }
+/* Of the area's own head. */
+#define SEVMON_SECRET_AREA_GUID /* 1e74f542-71dd-4d66-963e-ef4287ff173b */ \
+    { 0x42, 0xf5, 0x74, 0x1e, 0xdd, 0x71, 0x66, 0x4d, \
+      0x96, 0x3e, 0xef, 0x42, 0x87, 0xff, 0x17, 0x3b }
+/* Of the one entry that is the agent's: its data is a key file. */
+#define SEVMON_SECRET_KEYS_GUID /* d8a8fdc8-6eb7-4c6c-a544-25f6fbd1b9b2 */ \
+    { 0xc8, 0xfd, 0xa8, 0xd8, 0xb7, 0x6e, 0x6c, 0x4c, \
+      0xa5, 0x44, 0x25, 0xf6, 0xfb, 0xd1, 0xb9, 0xb2 }
+#define SEVMON_SECRET_MAX_BYTES 0x10000 /* OVMF's area has 0xc00 */
 
 /* ---- Relay envelope --------------------------------------------------- */
 
