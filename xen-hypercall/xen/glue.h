@@ -59,20 +59,29 @@ extern const struct sevmon_key_source *sevmon_key_source;
 
 int sevmon_deny_keys(struct domain *d);
 
-/* ---- key-module.c and later sources ----------------------------------- */
+/* ---- key-secret.c and key-module.c ------------------------------------ */
 
 struct sevmon_key_source {
     const char *name;
     uint8_t id; /* SEVMON_KEY_* */
-    /* The key file where it lies, or NULL if this source has none. */
-    const void *(*find)(size_t *bytes);
+    /*
+     * The key file where it lies.  Returns 0; -ENOENT if this source has none
+     * and the next one may be asked; -EINVAL if it cannot be used, and the
+     * console has been told why.
+     */
+    int (*find)(const void **key_file, size_t *bytes);
     /* Wipe it there.  Called for every source, used or not. */
     void (*wipe)(void);
     /* Likewise; keep the hardware domain from copies that Xen cannot wipe. */
     int (*deny)(struct domain *d);
 };
 
+extern const struct sevmon_key_source sevmon_key_secret;
 extern const struct sevmon_key_source sevmon_key_module;
+
+/* Before anything is allocated: keep the secret area out of it. */
+void sevmon_claim_secret(const module_t *mods, unsigned int count,
+                         struct e820map *boot_e820);
 
 /* ---- host.c: the agent's view of Xen ---------------------------------- */
 

@@ -39,10 +39,12 @@ static bool __init has_key(const module_t *mod)
     return found;
 }
 
-void __init sevmon_claim_modules(module_t *mods, unsigned int count,
-                                 unsigned long *map)
+void __init sevmon_claim_keys(module_t *mods, unsigned int count,
+                              unsigned long *map, struct e820map *boot_e820)
 {
     unsigned int i;
+
+    sevmon_claim_secret(mods, count, boot_e820);
 
     modules = mods;
     for ( i = 1; i < count; i++ ) /* 0 is Dom0's kernel */
@@ -55,23 +57,24 @@ void __init sevmon_claim_modules(module_t *mods, unsigned int count,
     }
 }
 
-static const void *__init cf_check find_module(size_t *bytes)
+static int __init cf_check find_module(const void **key_file, size_t *bytes)
 {
     const module_t *mod;
 
     if ( !claimed )
-        return NULL;
+        return -ENOENT;
 
     if ( hweight_long(claimed) > 1 )
     {
         printk("sevmon: more than one key module; none is used\n");
-        return NULL;
+        return -EINVAL;
     }
 
     mod = &modules[find_first_set_bit(claimed)];
+    *key_file = mfn_to_virt(mod->mod_start);
     *bytes = mod->mod_end;
 
-    return mfn_to_virt(mod->mod_start);
+    return 0;
 }
 
 static void __init cf_check wipe_modules(void)

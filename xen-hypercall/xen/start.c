@@ -19,6 +19,7 @@ bool __ro_after_init sevmon_agent_on;
 const struct sevmon_key_source *__ro_after_init sevmon_key_source;
 
 static const struct sevmon_key_source *const __initconstrel sources[] = {
+    &sevmon_key_secret,
     &sevmon_key_module,
 };
 
@@ -83,14 +84,29 @@ static int __init start_agent(const void *key_file, size_t bytes)
 
 static int __init take_key(const struct sevmon_key_source *source)
 {
+    const void *key_file = NULL;
     size_t bytes = 0;
-    const void *key_file = source->find(&bytes);
-    int rc = key_file ? start_agent(key_file, bytes) : -ENOENT;
+    int rc = source->find(&key_file, &bytes);
 
+    if ( !rc )
+        rc = start_agent(key_file, bytes);
     sevmon_wipe_stack();
 
     return rc;
 }
+
+/* Nobody should wonder which of two key files counts. */
+static void __init name_unused(unsigned int i)
+{
+    const void *key_file;
+    size_t bytes;
+
+    for ( ; i < ARRAY_SIZE(sources); i++ )
+        if ( sources[i]->find(&key_file, &bytes) != -ENOENT )
+            printk("sevmon: keys from %s: not used\n", sources[i]->name);
+}
+
+/* The first source that has any; what is wrong with them is no way around. */
 static void __init take_keys(void)
 {
     unsigned int i;
@@ -109,6 +125,7 @@ static void __init take_keys(void)
         printk("sevmon: off: the key file is not valid\n");
     else if ( rc )
         printk("sevmon: off: no good randomness (%d)\n", rc);
+    name_unused(i);
 }
 
 /* Whether it was used or not. */

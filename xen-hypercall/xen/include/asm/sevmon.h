@@ -9,15 +9,20 @@
 #include <xen/multiboot.h>
 #include <xen/sched.h>
 
+struct e820map;
+
 #ifdef CONFIG_SEVMON
 
+/* For each of EFI's configuration tables, while the firmware still runs. */
+void sevmon_efi_table(const void *guid, const void *table);
+
 /*
- * Before Xen moves boot modules: find the key, keep it from being moved, and
- * hide it from whoever looks for an initrd or microcode.  A moved module
- * leaves a copy behind.
+ * Before Xen moves boot modules: find the keys, keep them from being moved or
+ * overwritten, and hide a module with keys from whoever looks for an initrd
+ * or microcode.  A moved module leaves a copy behind.
  */
-void sevmon_claim_modules(module_t *mods, unsigned int count,
-                          unsigned long *map);
+void sevmon_claim_keys(module_t *mods, unsigned int count, unsigned long *map,
+                       struct e820map *boot_e820);
 
 /* Before Dom0 is built from them. */
 void sevmon_record_dom0(const module_t *kernel, unsigned long headroom,
@@ -38,8 +43,10 @@ static inline void sevmon_entry_points(struct vcpu *v)
 
 #else /* !CONFIG_SEVMON */
 
-static inline void sevmon_claim_modules(module_t *mods, unsigned int count,
-                                        unsigned long *map) {}
+static inline void sevmon_efi_table(const void *guid, const void *table) {}
+static inline void sevmon_claim_keys(module_t *mods, unsigned int count,
+                                     unsigned long *map,
+                                     struct e820map *boot_e820) {}
 static inline void sevmon_record_dom0(const module_t *kernel,
                                       unsigned long headroom,
                                       const module_t *initrd,
