@@ -148,12 +148,13 @@ std::string seconds(std::uint64_t ns, int digits) {
 }
 
 void print(Output& output, const ids::TargetFacts& facts, const ids::Channel& channel,
-           std::chrono::nanoseconds round_trip, const OwnSev& own) {
+           const std::string& key_path, std::chrono::nanoseconds round_trip, const OwnSev& own) {
   const auto& status = facts.status;
   char trip[32];
   std::snprintf(trip, sizeof(trip), "%.3f ms", static_cast<double>(round_trip.count()) / 1e6);
   output.line("channel      " + channel.describe() + ", round trip " + trip + " (median of " +
               std::to_string(kRoundTrips) + ')');
+  if (!key_path.empty()) output.line("key          " + ids::escape(key_path));
   output.line("agent        " + std::to_string(status.agent_version >> 8) + '.' +
               std::to_string(status.agent_version & 0xff) + " in " + host_name(status.host) + ' ' +
               host_version(status) + ", protocol " + std::to_string(status.protocol_version) +
@@ -198,6 +199,7 @@ Result<int> run(Session& session) {
   output.result() = {
       {"channel",
        {{"connect", ids::escape((*channel)->describe())},
+        {"key", session.key_path().empty() ? Json{} : Json(ids::escape(session.key_path()))},
         {"round_trip_ns", round_trip->count()},
         {"round_trip_samples", kRoundTrips},
         {"response_pages", SEVMON_CLASS_PAGES((*channel)->size_class())}}},
@@ -206,7 +208,7 @@ Result<int> run(Session& session) {
       {"ids", {{"sev", name(own.answer)}, {"sev_reason", own.reason}}},
       {"production",
        {{"ready", lacks.empty()}, {"development", development}, {"lacking", lacking}}}};
-  print(output, *facts, **channel, *round_trip, own);
+  print(output, *facts, **channel, session.key_path(), *round_trip, own);
   for (const auto& lack : lacks) output.warn(lack.text);
   return lacks.empty() || development ? kExitOk : kExitUnknown;
 }

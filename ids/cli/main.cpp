@@ -14,13 +14,17 @@ namespace {
 
 /// Global options as text: an option that was not given leaves the configuration file's value.
 struct Globals {
-  std::string connect, key, config, profile, domain, timeout, color;
+  std::string connect, config, profile, domain, timeout, color;
+  std::vector<std::string> keys;
   bool json = false, stats = false, verbose = false, development = false;
 };
 
 void add_globals(CLI::App& app, Globals& globals) {
   app.add_option("--connect", globals.connect, "the target: tcp:HOST:PORT or image:FILE");
-  app.add_option("--key", globals.key, "this IDS's key file");
+  app.add_option("--key", globals.keys,
+                 "this IDS's key file; given twice: the second if the first fails")
+      ->allow_extra_args(false)
+      ->expected(1, kMaxKeys);
   app.add_option("--config", globals.config, "configuration file, sevmon.toml(5)");
   app.add_option("--profile", globals.profile, "profile, or directory of profiles");
   app.add_option("--domain", globals.domain, "dom0 (default) or a domain's number");
@@ -47,7 +51,7 @@ common::Result<void> take_globals(const Globals& globals, Options& options) {
     if (!text.empty()) option = text;
   };
   set(options.connect, globals.connect);
-  set(options.key, globals.key);
+  options.keys = globals.keys;
   set(options.config, globals.config);
   set(options.profile, globals.profile);
   options.json = globals.json;
@@ -78,6 +82,7 @@ int run(int argc, char** argv) {
     chosen = std::move(command);
   };
   add_keygen(app, choose);
+  add_revoke(app, choose);
   add_status(app, choose);
   add_profile(app, choose);
   add_os_version(app, choose);

@@ -59,7 +59,6 @@ void set_default(std::optional<T>& option, T value) {
 
 Result<void> take_text(Options& options, std::string_view name, const std::string& value) {
   if (name == "connect") set_default(options.connect, value);
-  if (name == "key") set_default(options.key, expand_home(value));
   if (name == "profile") set_default(options.profile, expand_home(value));
   if (name == "timeout") {
     const auto timeout = parse_timeout(value);
@@ -79,9 +78,24 @@ Result<void> take_text(Options& options, std::string_view name, const std::strin
   return {};
 }
 
+/// One path, or an array of them.
+Result<void> take_keys(Options& options, const toml::node& node) {
+  std::vector<std::string> keys;
+  if (node.is_string()) keys.push_back(expand_home(node.as_string()->get()));
+  if (const auto* array = node.as_array())
+    for (const auto& element : *array) {
+      if (!element.is_string()) return usage("key must hold strings");
+      keys.push_back(expand_home(element.as_string()->get()));
+    }
+  if (keys.empty() || keys.size() > kMaxKeys)
+    return usage("key must be a string or an array of at most " + std::to_string(kMaxKeys));
+  if (options.keys.empty()) options.keys = std::move(keys);
+  return {};
+}
+
 Result<void> take_setting(Options& options, std::string_view name, const toml::node& node) {
-  static constexpr std::string_view kTexts[] = {"connect", "key",   "profile",
-                                                "timeout", "color", "domain"};
+  static constexpr std::string_view kTexts[] = {"connect", "profile", "timeout", "color", "domain"};
+  if (name == "key") return take_keys(options, node);
   if (name == "development") {
     if (!node.is_boolean()) return usage("development must be true or false");
     set_default(options.development, node.as_boolean()->get());

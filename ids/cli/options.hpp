@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <sevmon/result.hpp>
 
@@ -13,9 +14,12 @@ namespace sevmon::cli {
 enum class Color : std::uint8_t { kAuto, kAlways, kNever };
 
 /// Settings of every command. The command line wins over the configuration file.
+inline constexpr std::size_t kMaxKeys = 2;
+
 struct Options {
   std::optional<std::string> connect;  // "tcp:HOST:PORT" or "image:FILE"
-  std::optional<std::string> key;
+  /// In the order in which they are tried; more than one while keys change.
+  std::vector<std::string> keys;
   std::optional<std::string> config;  // given on the command line: must exist
   std::optional<std::string> profile;
   std::optional<std::uint16_t> domain;

@@ -25,20 +25,23 @@ Error usage(std::string detail) {
   return {ErrorCode::kUsage, std::move(detail)};
 }
 
-Result<std::unique_ptr<ids::Channel>> open_tcp(std::string_view target, const Options& options,
-                                               ids::ChannelOptions channel_options) {
+struct Address {
+  std::string host, port;
+};
+
+Result<Address> parse_tcp(std::string_view target) {
   const auto colon = target.rfind(':');
   std::string host{target.substr(0, colon == target.npos ? 0 : colon)};
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   if (host.empty() || colon + 1 == target.size())
     return usage("--connect tcp:" + ids::escape(target) + ": tcp:HOST:PORT is needed");
-  if (!options.key) return usage("no key: --key FILE is needed to reach an agent");
-  auto key = ids::Key::load(*options.key);
-  if (!key) return key.error();
-  auto transport =
-      ids::connect_tcp(host, std::string{target.substr(colon + 1)}, channel_options.answer_timeout);
-  if (!transport) return transport.error();
-  return ids::Channel::open(std::move(*transport), std::move(*key), channel_options);
+  return Address{std::move(host), std::string{target.substr(colon + 1)}};
+}
+
+/// What an agent without the key looks like, and a relay that wants the other key tried: so an old
+/// key must not be kept for longer than keys take to change.
+bool is_about_key(const Error& error) {
+  return error.code == ErrorCode::kRefused || error.code == ErrorCode::kForged;
 }
 
 Result<std::vector<ids::Profile>> load_directory(const std::string& path, Output& output,
@@ -69,6 +72,37 @@ Result<std::vector<ids::Profile>> load_directory(const std::string& path, Output
 
 }  // namespace
 
+Result<std::unique_ptr<ids::Channel>> Session::open_tcp(
+    std::string_view target, const ids::ChannelOptions& channel_options) {
+  const auto address = parse_tcp(target);
+  if (!address) return address.error();
+  if (options.keys.empty()) return usage("no key: --key FILE is needed to reach an agent");
+  std::vector<ids::Key> keys;
+  for (const auto& path : options.keys) {
+    auto key = ids::Key::load(path);
+    if (!key) return key.error();
+    keys.push_back(std::move(*key));
+  }
+  std::string failed;
+  for (std::size_t i = 0;; ++i) {
+    const auto& path = options.keys[i];
+    auto transport = ids::connect_tcp(address->host, address->port, channel_options.answer_timeout);
+    if (!transport) return transport.error();
+    auto opened = ids::Channel::open(std::move(*transport), std::move(keys[i]), channel_options);
+    if (opened) {
+      if (!failed.empty()) output.warn("key " + ids::escape(path) + " works, not " + failed);
+      key_path_ = path;
+      return opened;
+    }
+    if (i + 1 == keys.size() || !is_about_key(opened.error())) {
+      if (failed.empty()) return opened;
+      return Error{opened.error().code, "neither with " + failed + ", nor with " +
+                                            ids::escape(path) + ": " + opened.error().detail};
+    }
+    failed = ids::escape(path) + " (" + opened.error().message() + ')';
+  }
+}
+
 Result<ids::Channel*> Session::channel() {
   if (channel_) return channel_.get();
   if (!options.connect)
@@ -78,7 +112,7 @@ Result<ids::Channel*> Session::channel() {
   const std::string_view connect = *options.connect;
   Result<std::unique_ptr<ids::Channel>> opened =
       usage("--connect " + ids::escape(connect) + ": tcp:HOST:PORT or image:FILE is needed");
-  if (connect.starts_with("tcp:")) opened = open_tcp(connect.substr(4), options, channel_options);
+  if (connect.starts_with("tcp:")) opened = open_tcp(connect.substr(4), channel_options);
   if (connect.starts_with("image:"))
     opened = open_image(std::string{connect.substr(6)}, channel_options);
   if (!opened) return opened.error();

@@ -42,11 +42,18 @@ class Session {
   /// Address of `place`; a symbol needs the kernel.
   common::Result<common::Gva> resolve(const Place& place);
 
+  /// The key file that the channel's agent has, once there is a channel; empty for an image.
+  const std::string& key_path() const { return key_path_; }
+
   /// For --stats, once the command is done.
   void collect_stats();
 
  private:
+  common::Result<std::unique_ptr<ids::Channel>> open_tcp(std::string_view target,
+                                                         const ids::ChannelOptions& options);
+
   std::unique_ptr<ids::Channel> channel_;
+  std::string key_path_;
   std::vector<ids::Profile> loaded_;
   std::optional<ids::Kernel> kernel_;
 };

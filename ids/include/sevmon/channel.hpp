@@ -45,6 +45,13 @@ class Key {
 /// @return kIo; kKey when `agent_path` is no key file or full (SEVMON_MAX_KEYS).
 common::Result<void> generate_key(const std::string& ids_path, const std::string& agent_path);
 
+/// Take the entry of `ids_id` out of `agent_path`, which is replaced atomically: an agent that
+/// starts with it knows this IDS no more.
+/// @return kIo; kKey when `agent_path` is no key file or has no other entry; kNotFound, naming the
+///         ids that it has.
+common::Result<void> revoke_key(const std::array<std::uint8_t, SEVMON_ID_BYTES>& ids_id,
+                                const std::string& agent_path);
+
 /// Which page table the virtual items of a request walk.
 struct Root {
   enum class Kind : std::uint8_t { kVcpu, kFrame } kind = Kind::kVcpu;

@@ -21,13 +21,13 @@ _sevmon() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      keygen | status | profile | os-version | ps | read | translate | vcpu | build | show)
+      keygen | revoke | status | profile | os-version | ps | read | translate | vcpu | build | show)
         command=$word
         ;;
     esac
   done
   case $command in
-    '') options='keygen status profile os-version ps read translate vcpu' ;;
+    '') options='keygen revoke status profile os-version ps read translate vcpu' ;;
     profile) options='build show' ;;
     build) options='--output' ;;
     ps) options='--tree --threads' ;;
@@ -35,7 +35,7 @@ _sevmon() {
     translate) options='--root' ;;
     vcpu) options='--symbols' ;;
   esac
-  if [[ $cur != -* && ($command == build || $command == show || $command == keygen) ]]; then
+  if [[ $cur != -* && $command =~ ^(build|show|keygen|revoke)$ ]]; then
     compopt -o filenames 2>/dev/null
     mapfile -t COMPREPLY < <(compgen -f -- "$cur")
     return

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion for sevmon(1)
-set -l commands keygen status profile os-version ps read translate vcpu
+set -l commands keygen revoke status profile os-version ps read translate vcpu
 complete -c sevmon -n "not __fish_seen_subcommand_from $commands" -f -a "$commands"
 complete -c sevmon -n "__fish_seen_subcommand_from profile" -a "build show"
 complete -c sevmon -l connect -x -d 'tcp:HOST:PORT or image:FILE'

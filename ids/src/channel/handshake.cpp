@@ -32,6 +32,13 @@ sevmon_prologue make_prologue(const sevmon_challenge& challenge) {
   return prologue;
 }
 
+/// An agent answers an IDS that it does not know, or knows no longer, like one whose key is wrong.
+std::string describe_refusal(std::int32_t notice) {
+  if (notice != SEVMON_NOTICE_REJECTED) return describe_notice(notice);
+  return "the agent did not take the handshake: it has no such key (another agent's, replaced, or "
+         "revoked), or the relay only says so";
+}
+
 }  // namespace
 
 std::string describe_notice(std::int32_t notice) {
@@ -142,7 +149,7 @@ Handshake::Verdict Handshake::take_notice(const Delivery& delivery, TimePoint no
 void Handshake::retry(std::int32_t notice, TimePoint now) {
   noise_.reset();
   last_notice_ = notice;
-  if (++tries_ >= kMaxTries) return fail(ErrorCode::kRefused, describe_notice(notice));
+  if (++tries_ >= kMaxTries) return fail(ErrorCode::kRefused, describe_refusal(notice));
   state_ = State::kHello;
   wake_ = std::min(now + backoff(kFirstBackoff, tries_ - 1), deadline_);
 }
@@ -206,7 +213,7 @@ void Handshake::expire() {
                 std::to_string(junk_count_) +
                     " answers to the handshake, none of which verifies: " + last_junk_);
   if (tries_ > 0 && state_ == State::kHello)
-    return fail(ErrorCode::kRefused, describe_notice(last_notice_));
+    return fail(ErrorCode::kRefused, describe_refusal(last_notice_));
   fail(ErrorCode::kTimeout,
        "no answer to the handshake within " + std::to_string(answer_timeout_.count()) + " ms");
 }

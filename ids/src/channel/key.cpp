@@ -7,6 +7,7 @@
 
 #include <sevmon/channel.hpp>
 #include <sevmon/cursor.hpp>
+#include <sevmon/text.hpp>
 
 #include "channel/crypto.hpp"
 #include "channel/file.hpp"
@@ -56,6 +57,14 @@ Result<void> add_key(const std::string& ids_path, const std::string& agent_path)
   // A key that the agent does not have is of no use to anybody.
   if (!replaced) ::unlink(ids_path.c_str());
   return replaced;
+}
+
+/// "0123…, 4567…": the IDSs that an agent's file has keys of.
+std::string list_ids(const KeyFile& file) {
+  std::string ids;
+  for (std::size_t i = 0; i < file.head().count; ++i)
+    ids += (i == 0 ? "" : ", ") + hex(std::span<const std::uint8_t>{file.entry(i).ids_id});
+  return ids;
 }
 
 bool is_same_path(const std::string& a, const std::string& b) {
@@ -122,6 +131,23 @@ Result<void> generate_key(const std::string& ids_path, const std::string& agent_
   } catch (const CryptoFailure& failure) {
     return Error{ErrorCode::kInternal, failure.what()};
   }
+}
+
+Result<void> revoke_key(const IdBytes& ids_id, const std::string& agent_path) {
+  const auto lock = lock_folder_of(agent_path);
+  if (!lock) return lock.error();
+  auto agent = KeyFile::read(agent_path);
+  if (!agent) return agent.error();
+  std::size_t index = 0;
+  while (index < agent->head().count && !std::ranges::equal(agent->entry(index).ids_id, ids_id))
+    ++index;
+  if (index == agent->head().count)
+    return Error{ErrorCode::kNotFound,
+                 agent_path + ": no key of that IDS there, only of " + list_ids(*agent)};
+  if (agent->head().count == 1)
+    return Error{ErrorCode::kKey, agent_path + ": its only key; an agent needs one"};
+  agent->remove(index);
+  return replace(agent_path, agent->bytes());
 }
 
 }  // namespace sevmon::ids

@@ -138,4 +138,15 @@ void KeyFile::add(const sevmon_key_entry& entry) {
   std::memcpy(page_->bytes().data(), &head, sizeof(head));
 }
 
+void KeyFile::remove(std::size_t index) {
+  auto head = this->head();
+  assert(index < head.count);
+  const auto entries = page_->bytes().subspan(kHeadBytes, head.count * kEntryBytes);
+  std::ranges::copy(entries.subspan((index + 1) * kEntryBytes),
+                    entries.subspan(index * kEntryBytes).begin());
+  OPENSSL_cleanse(entries.last(kEntryBytes).data(), kEntryBytes);
+  --head.count;
+  std::memcpy(page_->bytes().data(), &head, sizeof(head));
+}
+
 }  // namespace sevmon::ids

@@ -47,6 +47,8 @@ class KeyFile {
   const sevmon_key_entry& entry(std::size_t index) const;
   /// There must be fewer than SEVMON_MAX_KEYS.
   void add(const sevmon_key_entry& entry);
+  /// Those that follow move up.
+  void remove(std::size_t index);
   std::span<const std::byte> bytes() const;
 
  private:

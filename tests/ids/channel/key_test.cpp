@@ -135,6 +135,26 @@ TEST_F(KeyTest, MovesLeaveOneOwner) {
   EXPECT_EQ(moved.psk().data(), psk);
 }
 
+TEST_F(KeyTest, RevokesOne) {
+  for (const auto* name : {"a", "b", "c"}) ASSERT_TRUE(generate_key(path(name), path("agent")));
+  const auto before = contents("agent");
+  const auto id_of = [&](const char* name) { return Key::load(path(name))->ids_id(); };
+  ASSERT_TRUE(revoke_key(id_of("b"), path("agent")));
+  auto expected = before;
+  expected[10] = std::byte{2};
+  expected.erase(expected.begin() + 32 + 48, expected.begin() + 32 + 2 * 48);
+  EXPECT_EQ(contents("agent"), expected);
+  EXPECT_EQ(mode_of("agent"), 0600u);
+
+  const auto again = revoke_key(id_of("b"), path("agent"));
+  EXPECT_EQ(code_of(again), ErrorCode::kNotFound);
+  EXPECT_EQ(contents("agent"), expected);
+  ASSERT_TRUE(revoke_key(id_of("c"), path("agent")));
+  EXPECT_EQ(code_of(revoke_key(id_of("a"), path("agent"))), ErrorCode::kKey) << "the only one";
+  EXPECT_EQ(contents("agent").size(), 32u + 48);
+  EXPECT_EQ(code_of(revoke_key(id_of("a"), path("none"))), ErrorCode::kNotFound);
+}
+
 TEST_F(KeyTest, GeneratesBothFiles) {
   ASSERT_TRUE(generate_key(path("a"), path("agent")));
   ASSERT_TRUE(generate_key(path("b"), path("agent")));

@@ -230,6 +230,40 @@ class Command(unittest.TestCase):
         self.assertNotEqual(self.run_sevmon("keygen", self.dir / "a.key", agent).returncode, 0)
         self.assertEqual(agent.stat().st_size, 32 + 2 * 48)
 
+    def test_revoke(self):
+        agent = self.dir / "revoking.keys"
+        ids = [self.expect_json(0, "keygen", self.dir / f"r{i}.key", agent)["result"]["ids_id"]
+               for i in range(3)]
+        before = agent.read_bytes()
+        entries = [before[32 + 48 * i:80 + 48 * i] for i in range(3)]
+        gone = self.expect_json(0, "revoke", ids[1], agent)["result"]
+        self.assertEqual(gone, {"agent_key_file": str(agent), "ids_id": ids[1]})
+        self.assertEqual(agent.read_bytes(),
+                         before[:10] + b"\2\0" + before[12:32] + entries[0] + entries[2])
+        self.assertEqual(agent.stat().st_mode & 0o777, 0o600)
+        self.expect_error(3, ids[0], "revoke", ids[1], agent)
+        self.expect(0, "revoke", self.dir / "r0.key", agent)
+        last = agent.read_bytes()
+        self.assertEqual(last[32:], entries[2])
+        self.expect_error(2, "only key", "revoke", ids[2], agent)
+        self.expect_error(3, "", "revoke", "no-such.key", agent)
+        self.expect_error(3, "", "revoke", ids[2][:-1] + "x", agent)
+        self.assertEqual(agent.read_bytes(), last)
+
+    def test_keys_of_the_configuration(self):
+        config = self.dir / "keys.toml"
+        key = self.dir / "config.key"
+        self.expect(0, "keygen", key, self.dir / "config-agent.keys")
+        for text, word in ((f'key = ["{key}", "{key}", "{key}"]', "array"), ("key = []", "array"),
+                           ("key = 7", "array"), ("key = [7]", "strings")):
+            config.write_text(text + "\n")
+            self.expect_error(2, word, "--config", config, "--connect", "tcp:127.0.0.1:1", "status")
+        for text in (f'key = "{key}"', f'key = ["{key}", "{key}"]'):
+            config.write_text(text + "\n")
+            self.expect_error(3, "", "--config", config, "--connect", "tcp:127.0.0.1:1", "status")
+        self.expect(2, "--key", key, "--key", key, "--key", key, "--connect", "tcp:127.0.0.1:1",
+                    "status")
+
     def test_status_is_3_unless_development(self):
         document = self.expect_json(3, *self.image, "status")
         production = document["result"]["production"]
@@ -331,7 +365,7 @@ class Command(unittest.TestCase):
         manual = (share / "sevmon.1").read_text().replace("\\-", "-")
         completions = {name: (share / "completions" / name).read_text()
                        for name in ("sevmon.bash", "_sevmon", "sevmon.fish")}
-        commands = ([], ["keygen"], ["status"], ["profile", "build"], ["profile", "show"],
+        commands = ([], ["keygen"], ["revoke"], ["status"], ["profile", "build"], ["profile", "show"],
                     ["os-version"], ["ps"], ["read"], ["translate"], ["vcpu"])
         for command in commands:
             for word in [*command, *self.options_of(*command)]:
