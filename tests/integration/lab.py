@@ -145,17 +145,20 @@ def xen():
 @functools.lru_cache
 def dom0_initramfs():
     tools = [("--program", TOOLS / tool)
-             for tool in ("fpu-check", "hypercall-misuse", "fw-cfg-probe", "hello-probe")]
+             for tool in ("fpu-check", "hypercall-misuse", "fw-cfg-probe", "hello-probe",
+                          "map-probe")]
     return last_line("make-dom0", BUILD, *(word for pair in tools for word in pair))
 
 
 def start_dom0(name, *, pvh=False, smp=1, link=None, xen_path=None, kernel_args="",
-               xen_args="", life_s=1800, wait=True, initramfs=None, more_ports=()):
-    """Our Xen and a Dom0 with the relay, a test shell, and fresh keys."""
+               xen_args="", life_s=1800, wait=True, initramfs=None, more_ports=(),
+               agent_key=None, more=()):
+    """Our Xen and a Dom0 with the relay, a test shell, and fresh keys. `more`: words for
+    scripts/run-dom0."""
     ports = {} if link else guests.forwards([PROXY_PORT, SHELL_PORT, *more_ports])
     command = [ROOT / "scripts" / "run-dom0", "--xen", xen_path or xen(),
                "--kernel", guests.kernel_dir(), "--initrd", initramfs or dom0_initramfs(),
-               "--key", keys()[0],
+               "--key", keys()[0] if agent_key is None else agent_key,
                "--smp", smp, "--kernel-args", f"sevmon.shell={SHELL_PORT} {kernel_args}"]
     if pvh:
         command.append("--pvh")
@@ -165,6 +168,7 @@ def start_dom0(name, *, pvh=False, smp=1, link=None, xen_path=None, kernel_args=
         command += ["--forward", f"{outside}:{inside}"]
     if link:
         command += ["--link", link]
+    command += more
     guest = guests.Guest(name, command, ports, life_s)
     if wait and not link:
         try:
