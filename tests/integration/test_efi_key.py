@@ -75,7 +75,7 @@ class EfiTests:
         return ids
 
     def refused(self, *keys):
-        outcome = self.ids(*keys)("os-version")
+        outcome = self.ids(*keys)("--timeout", "2s", "os-version")
         self.assertEqual(outcome.code, 3, outcome)
         self.assertEqual(outcome.out, "")
         return outcome.err
@@ -92,7 +92,9 @@ class EfiTests:
         if not self.PVH:
             self.assertTrue(any(way.startswith("foreign") for way in readable), seen)
         seen = efi.probe(self.guest, area)
-        self.assertEqual({way for way, what in seen.items() if what is not None}, set(), seen)
+        # A PVH Dom0 may map any address; where nothing is behind it, it reads ones.
+        nothing = (None, b"\xff" * 48) if self.PVH else (None,)
+        self.assertEqual({way for way, what in seen.items() if what not in nothing}, set(), seen)
         self.guest.check_alive()
 
     def check_one_copy(self, keys):
