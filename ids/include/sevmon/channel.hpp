@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -87,6 +88,12 @@ struct ChannelOptions {
   unsigned pipeline_depth = 16;  // frames in flight; at most SEVMON_WINDOW_BITS / 4
   std::chrono::seconds rekey_after{SEVMON_REKEY_SECONDS};
   std::uint64_t rekey_after_messages = SEVMON_MAX_MESSAGES / 2;
+  /// One that connects again and again under the same id never takes more than one of the agent's
+  /// places for this IDS. None: drawn anew.
+  std::optional<std::array<std::uint8_t, SEVMON_ID_BYTES>> connection_id{};
+  /// Tell the agent at the end that the connection is over. Without, an end that a relay delays
+  /// cannot close what a later channel made of the same connection id.
+  bool says_goodbye = true;
   /// Called after each verified answer, from the thread that exchanges: how many of the exchange's
   /// requests are done. Must not call exchange(); stats() is fine.
   std::function<void(std::size_t done, std::size_t total)> progress{};
@@ -102,16 +109,23 @@ struct ChannelStats {
   /// message of a handshake one.
   std::uint64_t round_trips = 0;
   std::uint64_t rekeys = 0;
-  std::uint64_t discarded = 0;  // deliveries that did not verify
+  std::uint64_t discarded = 0;  // deliveries that answered nothing: repeated, late, or unverified
+  /// Of those, the ones that no honest agent and relay would have delivered: a tag that is wrong, a
+  /// frame that cannot be.
+  std::uint64_t unverified = 0;
 };
 
 /// An authenticated, encrypted session with an agent. Rekeys by itself. Thread-safe: one exchange
 /// runs at a time.
 class Channel {
  public:
-  /// Hello and handshake. Retries a handshake that crossed another one's.
+  /// Hello and handshake. Retries a handshake that crossed another one's, and waits for a place
+  /// when the agent has none for this IDS: those of clients that died are free after
+  /// SEVMON_IDLE_SECONDS.
   /// @return kTimeout, kConnect; kRefused with what the relay's notice hints at; kForged when
-  ///         answers came and none verified (wrong key, or an attacker).
+  ///         answers came and none verified (wrong key, or an attacker); kMalformed when the relay
+  ///         does not keep to its envelope, or the agent's own acceptance cannot be; kUsage for bad
+  ///         options.
   static common::Result<std::unique_ptr<Channel>> open(std::unique_ptr<FrameTransport> transport,
                                                        Key key, ChannelOptions options = {});
   virtual ~Channel() = default;
@@ -123,8 +137,8 @@ class Channel {
   ///         request that cannot be encoded (an item of bad form, results over the size class);
   ///         kTimeout; kForged when an answer is missing and some came that do not verify; kRefused
   ///         when the relay says so; kConnect, and kMalformed when the relay does not keep to its
-  ///         envelope: then the channel is of no more use; kMalformed too for an answer of the
-  ///         agent's own that cannot be.
+  ///         envelope: then the channel is of no more use. And for an answer of the agent's own:
+  ///         kMalformed, kTooLarge when it cannot be, kMismatch when it is another request's.
   virtual common::Result<std::vector<Response>> exchange(std::span<const Request> requests) = 0;
 
   virtual std::uint8_t size_class() const = 0;

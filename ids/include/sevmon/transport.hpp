@@ -40,7 +40,7 @@ class FrameTransport {
   virtual std::string describe() const = 0;
 };
 
-/// Connect to `host:port` within `timeout` (the resolver of names has its own, in resolv.conf).
+/// Connect to `host:port` within `timeout`, finding the address of a name included.
 /// @return kConnect, kTimeout, kUsage (bad port).
 common::Result<std::unique_ptr<FrameTransport>> connect_tcp(const std::string& host,
                                                             const std::string& port,

@@ -46,7 +46,7 @@ Connection::Connection(std::unique_ptr<FrameTransport> transport, Key key,
     : transport_{std::move(transport)},
       key_{std::move(key)},
       options_{options},
-      connection_id_{random_array<SEVMON_ID_BYTES>()} {}
+      connection_id_{options.connection_id.value_or(random_array<SEVMON_ID_BYTES>())} {}
 
 Result<void> Connection::establish() {
   Batch batch{.requests = {}, .responses = {}, .needs_session = true};
@@ -67,6 +67,7 @@ Result<std::vector<Response>> Connection::run(std::span<const sevmon_request_bod
 
 void Connection::close(milliseconds timeout) {
   is_closing_ = true;
+  if (!options_.says_goodbye) return;
   if (broken_ || !has_session(Clock::now())) return;
   options_.answer_timeout = timeout;
   options_.progress = nullptr;
@@ -170,7 +171,9 @@ Result<void> Connection::take(Batch& batch, const Delivery& delivery) {
   if (auto why = ends_connection(delivery.notice)) return broken(*std::move(why));
   if (handshake_) {
     const auto verdict = handshake_->take(delivery, Clock::now());
-    if (verdict == Handshake::Verdict::kJunk) ++stats_.discarded;
+    if (verdict == Handshake::Verdict::kJunk || verdict == Handshake::Verdict::kForged)
+      ++stats_.discarded;
+    if (verdict == Handshake::Verdict::kForged) ++stats_.unverified;
     if (verdict != Handshake::Verdict::kNotMine) return {};
   }
   if (delivery.notice != 0) return take_notice(delivery);
@@ -230,6 +233,7 @@ Result<void> Connection::take_answer(Batch& batch, Session& session, std::uint64
 
 void Connection::discard_forged(Batch& batch, std::string why) {
   ++stats_.discarded;
+  ++stats_.unverified;
   ++batch.forged;
   batch.last_forged = std::move(why);
 }

@@ -14,6 +14,8 @@ using std::chrono::milliseconds;
 
 constexpr unsigned kMaxTries = 8;
 constexpr milliseconds kFirstBackoff{8};
+// Between two looks for a free place: each costs the agent a Diffie-Hellman.
+constexpr milliseconds kPlaceBackoff{500};
 
 template <common::Plain T>
 std::vector<std::byte> to_frame(const T& value) {
@@ -130,7 +132,7 @@ Handshake::Verdict Handshake::take(const Delivery& delivery, TimePoint now) {
     case SEVMON_FRAME_CHALLENGE:
       return take_challenge(delivery, now);
     case SEVMON_FRAME_ACCEPT:
-      return take_accept(delivery);
+      return take_accept(delivery, now);
   }
   return Verdict::kNotMine;
 }
@@ -154,9 +156,19 @@ void Handshake::retry(std::int32_t notice, TimePoint now) {
   wake_ = std::min(now + backoff(kFirstBackoff, tries_ - 1), deadline_);
 }
 
+/// The agent itself says, sealed, that every place is taken. Those of clients that are gone without
+/// a word are free when they have been idle for SEVMON_IDLE_SECONDS, so waiting is worth while.
+void Handshake::wait_for_place(TimePoint now) {
+  noise_.reset();
+  if (!is_full_) deadline_ += answer_timeout_;
+  is_full_ = true;
+  state_ = State::kHello;
+  wake_ = std::min(now + backoff(kPlaceBackoff, 0), deadline_);
+}
+
 Handshake::Verdict Handshake::take_challenge(const Delivery& delivery, TimePoint now) {
   const auto challenge = common::decode_challenge(delivery.frame, key_.ids_id(), key_.agent_id());
-  if (!challenge) return junk(challenge.error().detail);
+  if (!challenge) return forged(challenge.error().detail);
   if (state_ != State::kChallenge) return junk("a challenge that was not asked for");
   challenge_ = *challenge;
   state_ = State::kInitiate;
@@ -164,19 +176,20 @@ Handshake::Verdict Handshake::take_challenge(const Delivery& delivery, TimePoint
   return Verdict::kTaken;
 }
 
-Handshake::Verdict Handshake::take_accept(const Delivery& delivery) {
+Handshake::Verdict Handshake::take_accept(const Delivery& delivery, TimePoint now) {
   if (state_ != State::kAccept) return junk("an acceptance that was not asked for");
   common::Reader reader{delivery.frame};
   reader.bytes(sizeof(sevmon_header));
   const auto ids_id = reader.take<common::IdBytes>();
   const auto message = reader.bytes(SEVMON_NOISE_MESSAGE_BYTES);
-  if (!reader.done() || ids_id != key_.ids_id()) return junk("an acceptance for another IDS");
+  if (!reader.done() || ids_id != key_.ids_id()) return forged("an acceptance for another IDS");
   const auto finished = noise_->read_message(as_u8(message));
-  if (!finished) return junk("an acceptance whose tag is wrong");
-  return take_payload(*finished);
+  if (!finished) return forged("an acceptance whose tag is wrong");
+  return take_payload(*finished, now);
 }
 
-Handshake::Verdict Handshake::take_payload(const NoiseInitiator::Finished& finished) {
+Handshake::Verdict Handshake::take_payload(const NoiseInitiator::Finished& finished,
+                                           TimePoint now) {
   common::Reader reader{std::as_bytes(std::span{finished.payload})};
   const auto accept = reader.take<sevmon_accept>();
   const bool is_ok = accept.status == SEVMON_ACCEPT_OK;
@@ -186,9 +199,10 @@ Handshake::Verdict Handshake::take_payload(const NoiseInitiator::Finished& finis
     return Verdict::kTaken;
   }
   if (!is_ok) {
-    fail(ErrorCode::kRefused, accept.status == SEVMON_ACCEPT_BUSY
-                                  ? "the agent has no free connection for this IDS"
-                                  : "the agent finds our handshake malformed");
+    if (accept.status == SEVMON_ACCEPT_BUSY)
+      wait_for_place(now);
+    else
+      fail(ErrorCode::kRefused, "the agent finds our handshake malformed");
     return Verdict::kTaken;
   }
   Opened opened{std::make_unique<Session>(finished.keys, accept.session, size_class_, initiated_),
@@ -207,7 +221,14 @@ Handshake::Verdict Handshake::junk(std::string why) {
   return Verdict::kJunk;
 }
 
+Handshake::Verdict Handshake::forged(std::string why) {
+  static_cast<void>(junk(std::move(why)));
+  return Verdict::kForged;
+}
+
 void Handshake::expire() {
+  if (is_full_ && state_ == State::kHello)
+    return fail(ErrorCode::kRefused, "the agent has no free connection for this IDS");
   if (junk_count_ > 0)
     return fail(ErrorCode::kForged,
                 std::to_string(junk_count_) +

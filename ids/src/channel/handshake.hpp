@@ -35,7 +35,8 @@ class Handshake {
   enum class Verdict {
     kTaken,
     kNotMine,  // not a frame of a handshake, or a notice about another frame
-    kJunk,     // a frame of a handshake that is not the one waited for, or does not verify
+    kJunk,     // a frame of a handshake that is not the one waited for
+    kForged,   // the one waited for, and it does not verify
   };
   Verdict take(const Delivery& delivery, TimePoint now);
 
@@ -52,11 +53,13 @@ class Handshake {
   std::vector<std::byte> initiate();
   Verdict take_notice(const Delivery& delivery, TimePoint now);
   Verdict take_challenge(const Delivery& delivery, TimePoint now);
-  Verdict take_accept(const Delivery& delivery);
-  Verdict take_payload(const NoiseInitiator::Finished& finished);
+  Verdict take_accept(const Delivery& delivery, TimePoint now);
+  Verdict take_payload(const NoiseInitiator::Finished& finished, TimePoint now);
   Verdict junk(std::string why);
+  Verdict forged(std::string why);
   void await(State state, TimePoint now, std::uint32_t tag);
   void retry(std::int32_t notice, TimePoint now);
+  void wait_for_place(TimePoint now);
   void expire();
   void fail(common::ErrorCode code, std::string detail);
 
@@ -69,6 +72,7 @@ class Handshake {
   TimePoint wake_;
   std::uint32_t tag_ = 0;  // of the frame whose answer is waited for
   unsigned tries_ = 0;
+  bool is_full_ = false;  // the agent has no place for another connection of this IDS
   std::int32_t last_notice_ = 0;
   std::uint64_t junk_count_ = 0;
   std::string last_junk_;

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <future>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include <boost/asio/connect.hpp>
@@ -68,25 +70,41 @@ Error connection_error(const std::string& what, const error_code& error) {
   return {ErrorCode::kConnect, what + ": " + error.message()};
 }
 
+/// getaddrinfo(3) has a patience of its own and cannot be called off. So it runs in a thread that
+/// is left behind when its time is over, and owns all that it uses.
+Result<tcp::resolver::results_type> resolve(const std::string& host, const std::string& port,
+                                            std::chrono::milliseconds timeout) {
+  using Found = std::pair<error_code, tcp::resolver::results_type>;
+  std::packaged_task<Found()> task{[host, port] {
+    asio::io_context io;
+    tcp::resolver resolver{io};
+    Found found;
+    found.second = resolver.resolve(host, port, found.first);
+    return found;
+  }};
+  auto result = task.get_future();
+  std::thread{std::move(task)}.detach();
+  if (result.wait_for(timeout) != std::future_status::ready)
+    return Error{ErrorCode::kTimeout, host + ": its address was not found within " +
+                                          std::to_string(timeout.count()) + " ms"};
+  auto [error, found] = result.get();
+  if (error) return connection_error(host, error);
+  return std::move(found);
+}
+
 Result<void> TcpTransport::connect(const std::string& host, const std::string& port,
                                    std::chrono::milliseconds timeout) {
-  std::optional<error_code> done;
-  tcp::resolver resolver{io_};
-  resolver.async_resolve(host, port, [&](const error_code& error, const auto& found) {
-    if (error) {
-      done = error;
-      return;
-    }
-    asio::async_connect(socket_, found,
-                        [&](const error_code& failed, const tcp::endpoint&) { done = failed; });
-  });
   const auto deadline = std::chrono::steady_clock::now() + timeout;
+  const auto found = resolve(host, port, timeout);
+  if (!found) return Error{found.error().code, description_ + ": " + found.error().detail};
+  std::optional<error_code> done;
+  asio::async_connect(socket_, *found,
+                      [&](const error_code& error, const tcp::endpoint&) { done = error; });
   while (!done && io_.run_one_until(deadline) > 0) {
   }
   if (!done) {
-    // The handlers refer to what is about to go: have them run now.
+    // The handler refers to what is about to go: have it run now.
     error_code ignored;
-    resolver.cancel();
     socket_.close(ignored);
     io_.run();
     return Error{ErrorCode::kTimeout, description_ + ": not connected within " +

@@ -7,8 +7,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
+#include <set>
 
 #include "ids/channel/hostile_wire.hpp"
 
@@ -231,6 +233,30 @@ TEST_F(ChannelTest, ClosesItsConnection) {
 
 // ---- Answers that are not what they were ----
 
+TEST_F(ChannelTest, LeavesWithoutAWordWhenAskedTo) {
+  options_.says_goodbye = false;
+  {
+    const auto channel = open();
+    expect_right(*channel, reads(1));
+  }
+  EXPECT_EQ(agent_.session_count(), 1u);
+}
+
+TEST_F(ChannelTest, AConnectionIdThatWasGivenIsUsed) {
+  std::set<common::IdBytes> ids;
+  agent_.on_initiate = [&](const sevmon_initiate& initiate) {
+    common::IdBytes id;
+    std::ranges::copy(initiate.connection_id, id.begin());
+    ids.insert(id);
+  };
+  options_.connection_id = common::IdBytes{1, 2, 3};
+  for (int i = 0; i < 3; ++i) open();
+  EXPECT_EQ(ids, (std::set{*options_.connection_id}));
+  options_.connection_id.reset();
+  for (int i = 0; i < 3; ++i) open();
+  EXPECT_EQ(ids.size(), 4u);
+}
+
 TEST_F(ChannelTest, AnswersInAnyOrder) {
   std::mt19937 random{1};
   attack_.on_receive = [&](Out& out) { std::shuffle(out.begin(), out.end(), random); };
@@ -248,6 +274,7 @@ TEST_F(ChannelTest, RepeatedAnswersCountOnce) {
   expect_right(*channel, reads(10));
   expect_right(*channel, reads(10));
   EXPECT_GE(channel->stats().discarded, 38u);  // the last two may lie unread
+  EXPECT_EQ(channel->stats().unverified, 0u);  // an honest relay's network could do that
 }
 
 TEST_F(ChannelTest, OldAnswersAnswerNothingNew) {
@@ -336,6 +363,7 @@ TEST_F(ChannelTest, OneFlippedAnswerOfManyIsForged) {
   };
   const auto channel = open();
   expect_error(*channel, reads(10), ErrorCode::kForged);
+  EXPECT_EQ(channel->stats().unverified, 1u);
   expect_right(*channel, reads(10));
 }
 
@@ -579,6 +607,18 @@ TEST_F(ChannelTest, AllZeroSecretIsForged) {
   PublicKey zero{};
   agent_.ephemeral = &zero;
   expect_open_fails(try_open(), ErrorCode::kForged);
+}
+
+TEST_F(ChannelTest, WaitsForAPlaceThatDeadClientsHold) {
+  int refusals = 2;
+  agent_.on_accept = [&](sevmon_accept& accept) {
+    if (refusals-- <= 0) return;
+    accept.status = SEVMON_ACCEPT_BUSY;
+    accept.session = 0;
+  };
+  options_.answer_timeout = std::chrono::seconds{20};
+  expect_right(*open(), reads(1));
+  EXPECT_EQ(agent_.handshakes(), 3u);
 }
 
 TEST_F(ChannelTest, RefusalsInTheAcceptance) {

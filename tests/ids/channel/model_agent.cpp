@@ -126,6 +126,7 @@ std::optional<Bytes> ModelAgent::accept(const sevmon_handshake& initiate) {
   challenge_ = random_array<16>();
   const auto asked = from_bytes<sevmon_initiate>(std::as_bytes(std::span{*payload}));
 
+  if (on_initiate) on_initiate(asked);
   sevmon_accept accept{};
   accept.session = next_session_++;
   if (on_accept) on_accept(accept);

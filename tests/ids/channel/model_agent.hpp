@@ -50,6 +50,7 @@ class ModelAgent : public Responder {
   std::size_t session_count() const;
   std::size_t handshakes() const;
 
+  std::function<void(const sevmon_initiate&)> on_initiate;
   std::function<void(sevmon_accept&)> on_accept;          // alter before it is sealed
   std::function<void(std::span<std::byte>)> on_response;  // alter the body before it is sealed
   PublicKey* ephemeral = nullptr;                         // send this one instead of our own

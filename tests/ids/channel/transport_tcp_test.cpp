@@ -3,13 +3,37 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
+#include <cstring>
 #include <thread>
 
+#include <dlfcn.h>
+#include <netdb.h>
+
 #include <sevmon/codec.hpp>
+
+namespace {
+std::atomic<bool> is_resolver_stuck{false};
+std::atomic<int> stuck_resolvers{0};
+}  // namespace
+
+/// In place of the C library's: a name server that does not answer.
+extern "C" int getaddrinfo(const char* node, const char* service, const addrinfo* hints,
+                           addrinfo** found) {
+  if (node != nullptr && std::strcmp(node, "stuck.invalid") == 0) {
+    ++stuck_resolvers;
+    while (is_resolver_stuck) std::this_thread::sleep_for(std::chrono::milliseconds{5});
+    --stuck_resolvers;
+    return EAI_AGAIN;
+  }
+  using Function = int (*)(const char*, const char*, const addrinfo*, addrinfo**);
+  static const auto next = reinterpret_cast<Function>(dlsym(RTLD_NEXT, "getaddrinfo"));
+  return next(node, service, hints, found);
+}
 
 namespace sevmon::ids {
 namespace {
@@ -186,6 +210,25 @@ TEST(ConnectTcp, NobodyThere) {
   const auto connected = connect_tcp("127.0.0.1", port, kLong);
   ASSERT_FALSE(connected);
   EXPECT_EQ(connected.error().code, ErrorCode::kConnect);
+}
+
+TEST(ConnectTcp, ANameServerThatDoesNotAnswerIsNotWaitedFor) {
+  is_resolver_stuck = true;
+  const auto connected = connect_tcp("stuck.invalid", "7100", kShort);
+  ASSERT_FALSE(connected);
+  EXPECT_EQ(connected.error().code, ErrorCode::kTimeout);
+  EXPECT_EQ(stuck_resolvers, 1);  // or this test shows nothing
+  is_resolver_stuck = false;
+  while (stuck_resolvers > 0) std::this_thread::yield();
+  EXPECT_EQ(connect_tcp("stuck.invalid", "7100", kLong).error().code, ErrorCode::kConnect);
+}
+
+TEST(ConnectTcp, NamesAreFound) {
+  asio::io_context io;
+  tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
+  const auto port = std::to_string(acceptor.local_endpoint().port());
+  const auto connected = connect_tcp("localhost", port, kLong);
+  EXPECT_TRUE(connected) << connected.error().message();
 }
 
 TEST(ConnectTcp, BadPortsAreUsage) {
