@@ -11,50 +11,13 @@
 #include <sevmon/text.hpp>
 
 #include "command.hpp"
-#include "kernel_json.hpp"
+#include "process_json.hpp"
 
 namespace sevmon::cli {
 namespace {
 
 using ids::Process;
 using ids::ProcessList;
-using Kind = ids::ProcessNote::Kind;
-
-const char* name(Kind kind) {
-  switch (kind) {
-    case Kind::kHiddenFromPids:
-      return "hidden-from-pids";
-    case Kind::kHiddenFromTasks:
-      return "hidden-from-tasks";
-    case Kind::kTear:
-      return "tear";
-  }
-  return "tear";
-}
-
-Json process_json(const Process& process, const ProcessList& list) {
-  const auto optional = [](const auto& value) { return value ? Json(*value) : Json(); };
-  Json json = {{"pid", process.pid},
-               {"tgid", process.tgid},
-               {"ppid", process.ppid},
-               {"uid", optional(process.uid)},
-               {"euid", optional(process.euid)},
-               {"state", std::string(1, process.state)},
-               {"start_ns", process.start_ns},
-               {"start_unix_ns", nullptr},
-               {"name", ids::escape(process.name)},
-               {"kernel_thread", process.kernel_thread},
-               {"threads", optional(process.threads)},
-               {"task", ids::hex_address(process.task.value)},
-               {"in_pids", process.in_pids},
-               {"in_tasks", process.in_tasks}};
-  // The target says when it started: what no clock can show is left out.
-  std::int64_t start_unix_ns = 0;
-  if (list.boot_unix_ns &&
-      !__builtin_add_overflow(*list.boot_unix_ns, process.start_ns, &start_unix_ns))
-    json["start_unix_ns"] = start_unix_ns;
-  return json;
-}
 
 std::string format_start(std::uint64_t ns) {
   char text[32];
@@ -135,25 +98,12 @@ void print(Output& output, const ProcessList& list, bool tree) {
     for (const auto& process : list.processes) print_row(output, process, "");
 }
 
-int report_notes(Output& output, const ProcessList& list) {
-  bool hidden = false;
-  auto& notes = output.result()["notes"] = Json::array();
-  for (const auto& note : list.notes) {
-    hidden = hidden || note.kind != Kind::kTear;
-    notes.push_back({{"kind", name(note.kind)},
-                     {"address", ids::hex_address(note.address.value)},
-                     {"pid", note.pid},
-                     {"text", note.text}});
-    output.line(output.styled(
-        Output::Style::kBad, std::string{name(note.kind)} + ": pid " + std::to_string(note.pid) +
-                                 " at " + ids::hex_address(note.address.value) + ": " + note.text));
-  }
-  if (list.consistency == ids::Consistency::kTorn) {
+void report_notes(Output& output, const ProcessList& list) {
+  for (const auto& note : list.notes)
+    output.line(output.styled(Output::Style::kBad, describe(note)));
+  if (list.consistency == ids::Consistency::kTorn)
     output.warn("the list is torn after " + std::to_string(list.passes) +
                 " passes: processes may be missing or wrong");
-    return kExitUnknown;
-  }
-  return hidden ? kExitFindings : kExitOk;
 }
 
 common::Result<int> run(Session& session, bool tree, bool threads) {
@@ -161,15 +111,10 @@ common::Result<int> run(Session& session, bool tree, bool threads) {
   if (!kernel) return kernel.error();
   const auto list = ids::list_processes(**kernel, {.threads = threads});
   if (!list) return list.error();
-  auto& result = session.output.result();
-  result["kernel"] = to_json(**kernel);
-  result["consistency"] = ids::name(list->consistency);
-  result["passes"] = list->passes;
-  result["boot_unix_ns"] = list->boot_unix_ns ? Json(*list->boot_unix_ns) : Json();
-  auto& processes = result["processes"] = Json::array();
-  for (const auto& process : list->processes) processes.push_back(process_json(process, *list));
+  session.output.result() = to_json(*list, **kernel);
   print(session.output, *list, tree);
-  return report_notes(session.output, *list);
+  report_notes(session.output, *list);
+  return exit_code(*list);
 }
 
 }  // namespace

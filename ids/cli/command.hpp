@@ -28,5 +28,6 @@ void add_ps(CLI::App& app, const Choose& choose);
 void add_read(CLI::App& app, const Choose& choose);
 void add_translate(CLI::App& app, const Choose& choose);
 void add_vcpu(CLI::App& app, const Choose& choose);
+void add_watch(CLI::App& app, const Choose& choose);
 
 }  // namespace sevmon::cli

@@ -90,6 +90,7 @@ int run(int argc, char** argv) {
   add_read(app, choose);
   add_translate(app, choose);
   add_vcpu(app, choose);
+  add_watch(app, choose);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {

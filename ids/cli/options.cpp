@@ -136,19 +136,24 @@ Result<void> apply_config(Options& options) {
   return {};
 }
 
-Result<std::chrono::milliseconds> parse_timeout(const std::string& text) {
+Result<std::chrono::milliseconds> parse_time(const std::string& text, const std::string& what,
+                                             std::chrono::milliseconds max) {
+  static const std::map<std::string_view, std::uint64_t> kUnits{
+      {"ms", 1}, {"", 1000}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}};
   std::uint64_t number = 0;
   const auto* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
-  const std::string_view unit{stop, static_cast<std::size_t>(end - stop)};
-  const bool is_ms = unit == "ms";
-  if (error != std::errc{} || (!is_ms && unit != "s" && !unit.empty()) ||
-      number > static_cast<std::uint64_t>(kMaxTimeout.count()))
-    return usage("timeout \"" + ids::escape(text) + "\": 250ms, 5s or 5");
-  const auto timeout = std::chrono::milliseconds{is_ms ? number : number * 1000};
-  if (timeout.count() == 0 || timeout > kMaxTimeout)
-    return usage("timeout \"" + ids::escape(text) + "\": from 1ms to 3600s");
-  return timeout;
+  const auto unit = kUnits.find({stop, static_cast<std::size_t>(end - stop)});
+  const auto wrong = what + " \"" + ids::escape(text) + "\": ";
+  if (error != std::errc{} || unit == kUnits.end()) return usage(wrong + "250ms, 5s or 5, 2m, 1h");
+  const auto most = static_cast<std::uint64_t>(max.count());
+  if (number == 0 || number > most / unit->second)
+    return usage(wrong + "from 1ms to " + std::to_string(most / 1000) + "s");
+  return std::chrono::milliseconds{number * unit->second};
+}
+
+Result<std::chrono::milliseconds> parse_timeout(const std::string& text) {
+  return parse_time(text, "timeout", kMaxTimeout);
 }
 
 Result<Color> parse_color(const std::string& text) {

@@ -37,7 +37,11 @@ struct Options {
 ///         unnoticed.
 common::Result<void> apply_config(Options& options);
 
-/// "250ms", "5s", "5". @return kUsage.
+/// "250ms", "5s", "5", "10m", "8h": from 1ms to `max`. `what` it is, for messages. @return kUsage.
+common::Result<std::chrono::milliseconds> parse_time(const std::string& text,
+                                                     const std::string& what,
+                                                     std::chrono::milliseconds max);
+/// A time of at most an hour. @return kUsage.
 common::Result<std::chrono::milliseconds> parse_timeout(const std::string& text);
 /// "auto", "always", "never". @return kUsage.
 common::Result<Color> parse_color(const std::string& text);

@@ -88,7 +88,7 @@ int Output::emit(int code, Json document) {
                      {"warnings", std::move(warnings_)}};
     envelope.update(document);
     // Nothing that is not UTF-8 should get here; if it does, the document stays valid.
-    const auto text = envelope.dump(2, ' ', false, Json::error_handler_t::replace);
+    const auto text = envelope.dump(compact_ ? -1 : 2, ' ', false, Json::error_handler_t::replace);
     raw(text);
     raw("\n");
   } else if (!stats_.is_null()) {

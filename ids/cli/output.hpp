@@ -32,6 +32,9 @@ class Output {
   void set_color(Color color);
   void set_command(std::string command) { command_ = std::move(command); }
 
+  /// The document in one line.
+  void set_compact(bool compact) { compact_ = compact; }
+
   bool json() const { return json_; }
   /// What becomes "result" in the document.
   Json& result() { return result_; }
@@ -55,6 +58,7 @@ class Output {
   int emit(int code, Json document);
 
   bool json_ = false;
+  bool compact_ = false;
   bool color_ = false;
   std::string command_;
   Json result_ = Json::object();

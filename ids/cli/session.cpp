@@ -76,7 +76,6 @@ Result<std::unique_ptr<ids::Channel>> Session::open_tcp(
     std::string_view target, const ids::ChannelOptions& channel_options) {
   const auto address = parse_tcp(target);
   if (!address) return address.error();
-  if (options.keys.empty()) return usage("no key: --key FILE is needed to reach an agent");
   std::vector<ids::Key> keys;
   for (const auto& path : options.keys) {
     auto key = ids::Key::load(path);
@@ -90,7 +89,9 @@ Result<std::unique_ptr<ids::Channel>> Session::open_tcp(
     if (!transport) return transport.error();
     auto opened = ids::Channel::open(std::move(*transport), std::move(keys[i]), channel_options);
     if (opened) {
-      if (!failed.empty()) output.warn("key " + ids::escape(path) + " works, not " + failed);
+      // Once: a watch connects again and again.
+      if (!failed.empty() && key_path_ != path)
+        output.warn("key " + ids::escape(path) + " works, not " + failed);
       key_path_ = path;
       return opened;
     }
@@ -103,18 +104,32 @@ Result<std::unique_ptr<ids::Channel>> Session::open_tcp(
   }
 }
 
-Result<ids::Channel*> Session::channel() {
-  if (channel_) return channel_.get();
+Result<void> Session::check_target() const {
   if (!options.connect)
     return usage("no target: --connect tcp:HOST:PORT or --connect image:FILE is needed");
+  const std::string_view connect = *options.connect;
+  if (connect.starts_with("image:")) return {};
+  if (!connect.starts_with("tcp:"))
+    return usage("--connect " + ids::escape(connect) + ": tcp:HOST:PORT or image:FILE is needed");
+  if (const auto place = parse_tcp(connect.substr(4)); !place) return place.error();
+  if (options.keys.empty()) return usage("no key: --key FILE is needed to reach an agent");
+  return {};
+}
+
+Result<std::unique_ptr<ids::Channel>> Session::open_channel(
+    const ids::ChannelOptions& channel_options) {
+  if (auto ok = check_target(); !ok) return ok.error();
+  const std::string_view connect = *options.connect;
+  if (connect.starts_with("image:"))
+    return open_image(std::string{connect.substr(6)}, channel_options);
+  return open_tcp(connect.substr(4), channel_options);
+}
+
+Result<ids::Channel*> Session::channel() {
+  if (channel_) return channel_.get();
   ids::ChannelOptions channel_options;
   channel_options.answer_timeout = options.timeout.value_or(kDefaultTimeout);
-  const std::string_view connect = *options.connect;
-  Result<std::unique_ptr<ids::Channel>> opened =
-      usage("--connect " + ids::escape(connect) + ": tcp:HOST:PORT or image:FILE is needed");
-  if (connect.starts_with("tcp:")) opened = open_tcp(connect.substr(4), channel_options);
-  if (connect.starts_with("image:"))
-    opened = open_image(std::string{connect.substr(6)}, channel_options);
+  auto opened = open_channel(channel_options);
   if (!opened) return opened.error();
   channel_ = std::move(*opened);
   return channel_.get();
@@ -143,7 +158,8 @@ Result<std::vector<const ids::KernelInfo*>> Session::profiles() {
 
 Result<ids::Kernel*> Session::kernel(const FirstRanges& first_ranges) {
   if (kernel_) return &*kernel_;
-  // Profiles first: without one there is no point in connecting.
+  // Without a profile there is no point in connecting, without a target none in loading profiles.
+  if (auto ok = check_target(); !ok) return ok.error();
   const auto infos = profiles();
   if (!infos) return infos.error();
   const auto opened = channel();

@@ -27,6 +27,13 @@ class Session {
   /// Connect on first use. @return kUsage, kKey, and errors of Channel::open().
   common::Result<ids::Channel*> channel();
 
+  /// A channel of its own with these options; reads the key file anew.
+  /// @return as channel().
+  common::Result<std::unique_ptr<ids::Channel>> open_channel(
+      const ids::ChannelOptions& channel_options);
+  /// Is the target one that open_channel() can try, as far as its name says? @return kUsage.
+  common::Result<void> check_target() const;
+
   /// Load the profiles on first use. @return kUsage, kNotFound; errors of Profile::load() when
   ///         --profile names a file.
   common::Result<std::vector<const ids::KernelInfo*>> profiles();

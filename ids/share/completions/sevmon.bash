@@ -17,23 +17,26 @@ _sevmon() {
       return
       ;;
     --connect | --domain | --timeout | --root) return ;;
+    --interval | --deadline | --silence | --ps | --count | --duration) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      keygen | revoke | status | profile | os-version | ps | read | translate | vcpu | build | show)
+      keygen | revoke | status | profile | os-version | ps | read | translate | vcpu | watch | build |
+        show)
         command=$word
         ;;
     esac
   done
   case $command in
-    '') options='keygen revoke status profile os-version ps read translate vcpu' ;;
+    '') options='keygen revoke status profile os-version ps read translate vcpu watch' ;;
     profile) options='build show' ;;
     build) options='--output' ;;
     ps) options='--tree --threads' ;;
     read) options='--output --root --physical --zero-fill' ;;
     translate) options='--root' ;;
     vcpu) options='--symbols' ;;
+    watch) options='--interval --deadline --silence --ps --count --duration' ;;
   esac
   if [[ $cur != -* && $command =~ ^(build|show|keygen|revoke)$ ]]; then
     compopt -o filenames 2>/dev/null

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion for sevmon(1)
-set -l commands keygen revoke status profile os-version ps read translate vcpu
+set -l commands keygen revoke status profile os-version ps read translate vcpu watch
 complete -c sevmon -n "not __fish_seen_subcommand_from $commands" -f -a "$commands"
 complete -c sevmon -n "__fish_seen_subcommand_from profile" -a "build show"
 complete -c sevmon -l connect -x -d 'tcp:HOST:PORT or image:FILE'
@@ -24,3 +24,9 @@ complete -c sevmon -n "__fish_seen_subcommand_from read translate" -l root -x -d
 complete -c sevmon -n "__fish_seen_subcommand_from read" -l physical -d 'guest-physical address'
 complete -c sevmon -n "__fish_seen_subcommand_from read" -l zero-fill -d 'zeros where nothing is'
 complete -c sevmon -n "__fish_seen_subcommand_from vcpu" -l symbols -d 'name entry points'
+complete -c sevmon -n "__fish_seen_subcommand_from watch" -l interval -x -d 'one request that often'
+complete -c sevmon -n "__fish_seen_subcommand_from watch" -l deadline -x -d 'later is late'
+complete -c sevmon -n "__fish_seen_subcommand_from watch" -l silence -x -d 'no answer for that long'
+complete -c sevmon -n "__fish_seen_subcommand_from watch" -l ps -x -d 'list processes that often'
+complete -c sevmon -n "__fish_seen_subcommand_from watch" -l count -x -d 'end after requests'
+complete -c sevmon -n "__fish_seen_subcommand_from watch" -l duration -x -d 'end after that time'

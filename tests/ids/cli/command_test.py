@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -19,6 +20,7 @@ import jsonschema
 SEVMON = sys.argv[1]
 SOURCE = pathlib.Path(sys.argv[2])
 SCHEMA = json.loads((SOURCE / "ids/share/sevmon.schema.json").read_text())
+WATCH_SCHEMA = json.loads((SOURCE / "ids/share/sevmon-watch.schema.json").read_text())
 PAGE = 4096
 TEXT_GVA = 0xFFFFFFFF81000000
 TEXT_FRAME = 0x20
@@ -109,8 +111,9 @@ class Command(unittest.TestCase):
             ["status", "--connect", "tcp::1"], ["status", "--connect", "tcp:host:"],
             ["status", "--connect", "tcp:127.0.0.1:7100"],  # no key
             ["ps", *self.image],  # no profile
+            ["ps", "--connect", "foo"],
             ["status", *self.image, "--timeout", "0"], ["status", *self.image, "--timeout", "-1"],
-            ["status", *self.image, "--timeout", "1h"],
+            ["status", *self.image, "--timeout", "1d"],
             ["status", *self.image, "--timeout", "3601s"],
             ["status", *self.image, "--timeout", "99999999999999999999"],
             ["status", *self.image, "--color", "blue"],
@@ -354,6 +357,74 @@ class Command(unittest.TestCase):
     def test_no_colour_where_there_is_no_terminal(self):
         self.assertNotIn(b"\x1b", self.expect(3, *self.image, "status").stdout)
 
+    # ---- Watch -------------------------------------------------------------------------------
+
+    def watch(self, code, *arguments, env=None):
+        """Its lines: events, and the document at the end."""
+        done = self.expect(code, "--json", *arguments, env=env)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        jsonschema.validate(lines[-1], SCHEMA)
+        for line in lines[:-1]:
+            jsonschema.validate(line, WATCH_SCHEMA)
+        self.assertEqual(lines[-1]["exit"], code)
+        return lines[:-1], lines[-1]["result"]
+
+    def test_watch(self):
+        events, totals = self.watch(0, *self.image, "watch", "--interval", "10ms", "--count", "20")
+        self.assertEqual([event["event"] for event in events], ["connected"])
+        self.assertEqual((totals["slots"], totals["connections"]), (20, 1))
+        self.assertGreater(totals["answers"], 0)
+        self.assertEqual(set(totals["alerts"].values()), {0})
+        events, _ = self.watch(0, "-v", *self.image, "watch", "--interval", "10ms", "--duration",
+                               "200ms")
+        self.assertIn("answer", [event["event"] for event in events])
+        text = self.expect(0, *self.image, "watch", "--interval", "10ms", "--count", "3").stdout
+        self.assertRegex(text.decode().splitlines()[0], r"^20\d\d-\S+Z connected: ")
+        self.assertIn("alerts: none", text.decode().splitlines()[-1])
+
+    def test_watch_in_the_journal(self):
+        text = self.expect(0, *self.image, "watch", "--interval", "10ms", "--count", "3",
+                           env={"JOURNAL_STREAM": "1:2"}).stdout
+        self.assertTrue(text.startswith(b"<5>connected: "), text)
+
+    def test_watch_of_nobody(self):
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            address = f"tcp:127.0.0.1:{closed.getsockname()[1]}"
+        key = self.dir / "watch.key"
+        self.expect(0, "keygen", key, self.dir / "watch-agent.keys")
+        events, totals = self.watch(
+            3, "--connect", address, "--key", key, "watch", "--interval", "20ms", "--deadline",
+            "50ms", "--silence", "100ms", "--duration", "500ms")
+        self.assertEqual([(event["event"], event.get("kind")) for event in events],
+                         [("lost", None), ("alert", "silence")])
+        self.assertTrue(totals["standing"]["silence"])
+
+    def test_watch_that_cannot_begin(self):
+        for arguments in (["--interval", "9ms"], ["--interval", "61s"], ["--interval", "0"],
+                          ["--deadline", "61s"], ["--silence", "2s"], ["--count", "-1"],
+                          ["--duration", "x"], ["--ps", "0"]):
+            with self.subTest(arguments=arguments):
+                self.expect_error(2, "usage", *self.image, "watch", *arguments)
+        self.expect_error(2, "connect", "--connect", "foo", "watch")
+        self.expect_error(2, "no profile", *self.image, "watch", "--ps", "1s")
+        self.expect(3, "--connect", "tcp:127.0.0.1:1", "--key", self.dir / "none.key", "watch")
+
+    def test_watch_ends_with_a_summary(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with subprocess.Popen([SEVMON, "--json", *self.image, "watch", "--interval", "1m"],
+                                  stdout=subprocess.PIPE) as running:
+                running.stdout.readline()
+                running.send_signal(number)
+                rest = running.stdout.read().splitlines()
+            self.assertEqual(json.loads(rest[-1])["result"]["slots"], 1)
+
+    def test_watch_with_nowhere_to_write_ends(self):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([SEVMON, *self.image, "watch", "--interval", "10ms"], stdout=full,
+                                  stderr=subprocess.PIPE, timeout=60, check=False)
+        self.assertEqual(done.returncode, 3)
+
     # ---- What people read --------------------------------------------------------------------
 
     def options_of(self, *command):
@@ -366,7 +437,8 @@ class Command(unittest.TestCase):
         completions = {name: (share / "completions" / name).read_text()
                        for name in ("sevmon.bash", "_sevmon", "sevmon.fish")}
         commands = ([], ["keygen"], ["revoke"], ["status"], ["profile", "build"], ["profile", "show"],
-                    ["os-version"], ["ps"], ["read"], ["translate"], ["vcpu"])
+                    ["os-version"], ["ps"], ["read"], ["translate"], ["vcpu"],
+                    ["watch"])
         for command in commands:
             for word in [*command, *self.options_of(*command)]:
                 self.assertIn(word, manual)

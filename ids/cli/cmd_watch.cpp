@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <csignal>
+#include <ctime>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include <sevmon/processes.hpp>
+#include <sevmon/watch.hpp>
+
+#include "command.hpp"
+#include "watch_report.hpp"
+
+namespace sevmon::cli {
+namespace {
+
+using common::Error;
+using common::ErrorCode;
+using common::Result;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kMinInterval{10};
+// The relay ends connections that are idle for minutes, and a connection that is idle for ten
+// seconds may lose its place at the agent.
+constexpr milliseconds kMaxInterval{60'000};
+constexpr milliseconds kMaxTime = std::chrono::hours{24 * 3650};
+
+struct Flags {
+  std::string interval, deadline, silence, duration, ps;
+  std::uint64_t count = 0;
+};
+
+struct Settings {
+  ids::WatchOptions watch;
+  milliseconds ps{};  // 0: no process lists
+};
+
+Result<void> set_time(milliseconds& time, const std::string& text, const char* what,
+                      milliseconds max = kMaxTime) {
+  if (text.empty()) return {};
+  const auto parsed = parse_time(text, what, max);
+  if (!parsed) return parsed.error();
+  time = *parsed;
+  return {};
+}
+
+Result<Settings> take_flags(const Flags& flags, const Options& options) {
+  Settings settings;
+  auto& watch = settings.watch;
+  watch.deadline = options.timeout.value_or(watch.deadline);
+  watch.max_slots = flags.count;
+  for (auto ok : {set_time(watch.interval, flags.interval, "interval", kMaxInterval),
+                  set_time(watch.deadline, flags.deadline, "deadline", kMaxInterval),
+                  set_time(watch.max_duration, flags.duration, "duration"),
+                  set_time(settings.ps, flags.ps, "time between process lists")})
+    if (!ok) return ok.error();
+  if (watch.interval < kMinInterval) return Error{ErrorCode::kUsage, "an interval below 10ms"};
+  watch.silence = std::max(watch.silence, 2 * watch.interval + 2 * watch.deadline);
+  if (auto ok = set_time(watch.silence, flags.silence, "silence"); !ok) return ok.error();
+  if (watch.silence < watch.interval + watch.deadline)
+    return Error{ErrorCode::kUsage, "silence after less than interval and deadline together"};
+  return settings;
+}
+
+/// Ends with SIGTERM and SIGINT, which must be blocked in every thread.
+class SignalClock : public ids::WatchClock {
+ public:
+  explicit SignalClock(const WatchReport& report) : report_{report} {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGTERM);
+    sigaddset(&signals_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals_, &before_);
+  }
+  ~SignalClock() override { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalClock(const SignalClock&) = delete;
+  SignalClock& operator=(const SignalClock&) = delete;
+
+  TimePoint now() override { return std::chrono::steady_clock::now(); }
+
+  bool wait_until(TimePoint time) override {
+    while (!is_over_ && !report_.is_broken()) {
+      const auto left = std::max(time - now(), std::chrono::steady_clock::duration::zero());
+      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+      const timespec timeout{.tv_sec = static_cast<time_t>(seconds.count()),
+                             .tv_nsec = static_cast<long>((left - seconds).count())};
+      if (sigtimedwait(&signals_, nullptr, &timeout) > 0) {
+        is_over_ = true;
+        // A second one does not wait for the last answer.
+        pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+      } else if (now() >= time) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+ private:
+  const WatchReport& report_;
+  sigset_t signals_{};
+  sigset_t before_{};
+  bool is_over_ = false;
+};
+
+/// A process list every so often, in a thread of its own: what it asks waits for the watch's slots.
+class ProcessLists {
+ public:
+  ProcessLists(ids::Channel& channel, std::vector<const ids::KernelInfo*> kernels,
+               common::DomId domain, milliseconds period, WatchReport& report)
+      : channel_{channel},
+        kernels_{std::move(kernels)},
+        domain_{domain},
+        period_{period},
+        report_{report},
+        thread_{[this] { run(); }} {}
+  ~ProcessLists() {
+    {
+      const std::lock_guard lock{mutex_};
+      is_over_ = true;
+    }
+    over_.notify_all();
+    thread_.join();
+  }
+  ProcessLists(const ProcessLists&) = delete;
+  ProcessLists& operator=(const ProcessLists&) = delete;
+
+ private:
+  void run() {
+    auto next = std::chrono::steady_clock::now();
+    std::unique_lock lock{mutex_};
+    while (!over_.wait_until(lock, next, [this] { return is_over_; })) {
+      lock.unlock();
+      const auto list = make_list();
+      lock.lock();
+      if (list)
+        report_.processes(*list, *kernel_);
+      else if (!is_over_)
+        report_.unfinished("ps", list.error());
+      next = std::max(next + period_, std::chrono::steady_clock::now());
+    }
+  }
+
+  Result<ids::ProcessList> make_list() {
+    // Another boot, another kernel, or the same one somewhere else.
+    if (const auto boot = channel_.boot_nonce(); !kernel_ || attached_to_ != boot) {
+      kernel_.reset();
+      auto attached = ids::Kernel::attach(
+          channel_, kernels_,
+          {.domain = domain_, .first_ranges = ids::first_process_ranges, .progress = {}});
+      if (!attached) return attached.error();
+      kernel_ = *std::move(attached);
+      attached_to_ = boot;
+    }
+    return ids::list_processes(*kernel_, {});
+  }
+
+  ids::Channel& channel_;
+  const std::vector<const ids::KernelInfo*> kernels_;
+  const common::DomId domain_;
+  const milliseconds period_;
+  WatchReport& report_;
+  std::optional<ids::Kernel> kernel_;
+  std::array<std::uint8_t, SEVMON_ID_BYTES> attached_to_{};
+  std::mutex mutex_;
+  std::condition_variable over_;
+  bool is_over_ = false;
+  std::thread thread_;  // last: it uses the others
+};
+
+int exit_code(const ids::WatchTotals& totals, const WatchReport& report) {
+  if (report.is_broken() || totals.connections == 0) return kExitUnknown;
+  const bool has_alerts = std::ranges::any_of(totals.alerts, [](auto count) { return count != 0; });
+  return has_alerts ? kExitFindings : report.findings();
+}
+
+Result<int> run(Session& session, const Flags& flags) {
+  session.output.set_compact(true);
+  const auto settings = take_flags(flags, session.options);
+  if (!settings) return settings.error();
+  if (auto ok = session.check_target(); !ok) return ok.error();
+  // A wrong path shall not look like an outage.
+  if (session.options.connect->starts_with("tcp:"))
+    for (const auto& path : session.options.keys)
+      if (const auto key = ids::Key::load(path); !key) return key.error();
+  std::vector<const ids::KernelInfo*> kernels;
+  if (settings->ps.count() > 0) {
+    auto loaded = session.profiles();
+    if (!loaded) return loaded.error();
+    kernels = *std::move(loaded);
+  }
+
+  WatchReport report{session.output, session.options.verbose};
+  SignalClock clock{report};
+  const auto connect = [&](const auto& connection_id) {
+    ids::ChannelOptions channel;
+    channel.size_class = settings->watch.size_class;
+    channel.answer_timeout = settings->watch.deadline;
+    channel.connection_id = connection_id;
+    channel.says_goodbye = false;
+    return session.open_channel(channel);
+  };
+  ids::Watch watch{settings->watch, connect, clock,
+                   [&](const auto& event) { report.event(event); }};
+  std::optional<ProcessLists> lists;
+  if (!kernels.empty())
+    lists.emplace(watch.channel(), std::move(kernels), session.domain(), settings->ps, report);
+  const auto totals = watch.run();
+  lists.reset();
+  session.output.result() = to_json(totals);
+  session.output.line(describe(totals));
+  return exit_code(totals, report);
+}
+
+}  // namespace
+
+void add_watch(CLI::App& app, const Choose& choose) {
+  auto flags = std::make_shared<Flags>();
+  auto* command = app.add_subcommand(
+      "watch", "keep a connection, at a constant rate, and say when something is wrong");
+  command->add_option("--interval", flags->interval, "one request that often: 1s (default), 250ms");
+  command->add_option("--deadline", flags->deadline, "an answer after that is late: 2s (default)");
+  command->add_option("--silence", flags->silence, "no answer for that long: 10s (default)");
+  command->add_option("--ps", flags->ps, "list the processes that often, within the same requests");
+  command->add_option("--count", flags->count, "end after as many requests")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--duration", flags->duration, "end after that time: 10m, 8h");
+  command->callback([flags, choose] {
+    choose("watch", [flags](Session& session) { return run(session, *flags); });
+  });
+}
+
+}  // namespace sevmon::cli
