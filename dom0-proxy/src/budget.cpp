@@ -56,6 +56,11 @@ asio::awaitable<Budget::Share> Budget::take(std::size_t bytes) {
   co_return Share{shared_from_this(), bytes};
 }
 
+void Budget::set_frames(std::size_t frames) {
+  frames_ = frames;
+  wake_first();
+}
+
 bool Budget::fits(std::size_t bytes) const {
   if (frames_taken_ == 0) return true;
   return frames_taken_ < frames_ && bytes_taken_ + bytes <= bytes_;

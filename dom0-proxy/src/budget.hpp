@@ -37,6 +37,9 @@ class Budget : public std::enable_shared_from_this<Budget> {
   /// when nothing else is under way. Cancelled waits return an empty share.
   asio::awaitable<Share> take(std::size_t bytes);
 
+  /// From now on.
+  void set_frames(std::size_t frames);
+
   std::size_t frames_taken() const { return frames_taken_; }
   std::size_t bytes_taken() const { return bytes_taken_; }
   std::size_t waiting() const { return queue_.size(); }
@@ -45,7 +48,7 @@ class Budget : public std::enable_shared_from_this<Budget> {
   bool fits(std::size_t bytes) const;
   void wake_first();
 
-  const std::size_t frames_;
+  std::size_t frames_;
   const std::size_t bytes_;
   std::size_t frames_taken_ = 0;
   std::size_t bytes_taken_ = 0;

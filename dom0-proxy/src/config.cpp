@@ -48,6 +48,7 @@ const std::array kKeys{
     Key{"limits.connections", &Limits::connections, 1, 65'536},
     Key{"limits.connections_per_source", &Limits::connections_per_source, 1, 65'536},
     Key{"limits.frames_per_connection", &Limits::frames_per_connection, 1, kMaxFrames},
+    Key{"limits.frames_unproven", &Limits::frames_unproven, 1, kMaxFrames},
     Key{"limits.bytes_per_connection", &Limits::bytes_per_connection, kMinBytes, kMaxBytes},
     Key{"limits.frames", &Limits::frames, 1, kMaxFrames},
     Key{"limits.bytes", &Limits::bytes, kMinBytes, kMaxBytes},

@@ -11,6 +11,8 @@
 
 #include "helper/ipc.hpp"
 
+#include <sevmon/wire.h>
+
 namespace sevmon::proxy {
 
 namespace {
@@ -45,8 +47,9 @@ Relay::Relay(Socket socket, const Settings& settings, std::shared_ptr<Backend> b
       settings_{settings},
       backend_{std::move(backend)},
       everybody_{std::move(everybody)},
-      own_{std::make_shared<Budget>(settings.limits.frames_per_connection,
-                                    settings.limits.bytes_per_connection)},
+      own_{std::make_shared<Budget>(
+          std::min(settings.limits.frames_per_connection, settings.limits.frames_unproven),
+          settings.limits.bytes_per_connection)},
       logs_{std::move(logs)},
       last_activity_{Clock::now()},
       stop_reading_{socket_.get_executor()},
@@ -191,8 +194,16 @@ asio::awaitable<void> Relay::answer(Taken taken) {
   } else {
     outgoing.envelope = encode_answer(tag, static_cast<std::uint32_t>(answer->frame.size()));
     outgoing.frame = std::move(answer->frame);
+    if (outgoing.frame.front() == std::byte{SEVMON_FRAME_RESPONSE}) prove();
   }
   queue(std::move(outgoing));
+}
+
+// Strangers who do not read their answers could else use up everybody's budget between them.
+void Relay::prove() {
+  if (is_proven_) return;
+  is_proven_ = true;
+  own_->set_frames(settings_.limits.frames_per_connection);
 }
 
 void Relay::queue(Outgoing outgoing) {

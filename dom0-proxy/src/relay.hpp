@@ -41,6 +41,10 @@ class Relay : public std::enable_shared_from_this<Relay> {
   /// Close now.
   void abort();
 
+  /// Has the agent answered a request of this peer's? Only somebody with a key gets that far; of
+  /// anybody else nothing is known but that he can connect.
+  bool is_proven() const { return is_proven_; }
+
  private:
   struct Outgoing {
     EnvelopeBytes envelope;
@@ -67,6 +71,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
   asio::awaitable<void> linger();
   void end_with(std::int32_t notice, std::uint32_t tag = 0);
   void queue(Outgoing outgoing);
+  void prove();
 
   Socket socket_;
   const std::string peer_;
@@ -80,6 +85,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
   std::size_t unanswered_ = 0;  // frames in answer()
   bool reading_done_ = false;   // no more frames will be taken
   bool aborted_ = false;
+  bool is_proven_ = false;
   std::int32_t last_notice_ = 0;  // sent before closing
   std::uint32_t last_tag_ = 0;
   asio::steady_timer::time_point last_activity_;

@@ -84,20 +84,48 @@ void Server::serve(Relay::Socket socket) {
   boost::system::error_code error;
   const auto peer = socket.remote_endpoint(error);
   if (error) return;
-  auto place = sources_->admit(peer.address());
+  auto first = sources_->admit(peer.address());
+  auto place =
+      first || !make_room(peer.address()) ? std::move(first) : sources_->admit(peer.address());
   if (!place) {
     logs_->refused.log(LogLevel::kWarning, to_text(peer) + " refused: too many connections");
     return refuse(std::move(socket));
   }
   const auto relay =
       std::make_shared<Relay>(std::move(socket), settings_, backend_, budget_, logs_);
-  relays_.insert(relay);
+  const auto number = next_number_++;
+  relays_.emplace(number, Served{relay, *std::move(place)});
   asio::co_spawn(
       executor_,
-      [self = shared_from_this(), relay, place = *std::move(place)]() mutable {
-        return self->serve_one(relay, std::move(place));
+      [self = shared_from_this(), number, relay]() mutable {
+        return self->serve_one(number, relay);
       },
       ReportException{"serving a peer"});
+}
+
+// A place is worth more to somebody who comes than to somebody who has not shown yet that he has a
+// key: his oldest connection goes, if he has more of them than the newcomer. So whoever holds
+// connections without end locks nobody out, unless he has as many sources as there are places.
+bool Server::make_room(const asio::ip::address& peer) {
+  const auto source = Sources::source_of(peer);
+  const auto newcomers = sources_->count(source);
+  const bool source_is_full = newcomers >= settings_.limits.connections_per_source;
+  auto victim = relays_.end();
+  std::size_t most = newcomers;
+  for (auto at = relays_.begin(); at != relays_.end(); ++at) {
+    if (at->second.relay->is_proven()) continue;
+    const auto& held_by = at->second.place.source();
+    const auto count = sources_->count(held_by);
+    if (held_by == source ? victim == relays_.end() : !source_is_full && count > most) {
+      victim = at;
+      most = std::max(most, count);
+    }
+  }
+  if (victim == relays_.end()) return false;
+  const auto relay = victim->second.relay;
+  relays_.erase(victim);  // and its place
+  relay->abort();
+  return true;
 }
 
 // Best effort, at once: a peer over the limit shall not hold anything here. Its socket buffer is
@@ -109,29 +137,27 @@ void Server::refuse(Relay::Socket socket) {
   socket.shutdown(Relay::Socket::shutdown_send, ignored);
 }
 
-asio::awaitable<void> Server::serve_one(std::shared_ptr<Relay> relay, Sources::Place place) {
+asio::awaitable<void> Server::serve_one(std::uint64_t number, std::shared_ptr<Relay> relay) {
   // Also when run() throws: nothing stays held.
   struct Leave {
     Server& server;
-    const std::shared_ptr<Relay>& relay;
+    std::uint64_t number;
     ~Leave() {
-      server.relays_.erase(relay);
+      server.relays_.erase(number);
       server.one_gone_.notify();
     }
   };
-  const Sources::Place held{std::move(place)};
-  const Leave leave{*this, relay};
+  const Leave leave{*this, number};
   co_await relay->run();
 }
 
 asio::awaitable<void> Server::drain() {
   log(LogLevel::kInfo, "stopping, " + std::to_string(relays_.size()) + " connections to drain");
-  for (const auto& relay : relays_) relay->drain();
+  for (const auto& [number, served] : relays_) served.relay->drain();
   const bool drained = co_await finished_within(settings_.deadlines.drain, all_gone());
   if (drained) co_return;
   log(LogLevel::kWarning, std::to_string(relays_.size()) + " connections did not end in time");
-  const auto late = relays_;
-  for (const auto& relay : late) relay->abort();
+  for (const auto& [number, served] : relays_) served.relay->abort();
   co_await finished_within(std::chrono::milliseconds{200}, all_gone());
 }
 

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
+#include <map>
 #include <memory>
-#include <set>
+#include <optional>
 #include <vector>
 
 #include "asio.hpp"
@@ -41,7 +42,8 @@ class Server : public std::enable_shared_from_this<Server> {
   asio::awaitable<void> accept_all(Acceptor& acceptor);
   void serve(Relay::Socket socket);
   void refuse(Relay::Socket socket);
-  asio::awaitable<void> serve_one(std::shared_ptr<Relay> relay, Sources::Place place);
+  bool make_room(const asio::ip::address& peer);
+  asio::awaitable<void> serve_one(std::uint64_t number, std::shared_ptr<Relay> relay);
   asio::awaitable<void> drain();
   asio::awaitable<void> all_gone();
 
@@ -52,7 +54,12 @@ class Server : public std::enable_shared_from_this<Server> {
   const std::shared_ptr<Sources> sources_;
   const std::shared_ptr<PeerLogs> logs_;
   std::vector<Acceptor> acceptors_;
-  std::set<std::shared_ptr<Relay>> relays_;
+  struct Served {
+    std::shared_ptr<Relay> relay;
+    Sources::Place place;
+  };
+  std::map<std::uint64_t, Served> relays_;  // the oldest first
+  std::uint64_t next_number_ = 0;
   bool stopping_ = false;
   Signal stop_;
   Signal one_gone_;

@@ -20,6 +20,7 @@ struct Limits {
   std::size_t connections = 64;
   std::size_t connections_per_source = 8;  // an IPv4 address, or an IPv6 /64
   std::size_t frames_per_connection = 16;  // taken and not yet answered to the last byte
+  std::size_t frames_unproven = 2;         // of these, until the agent has answered a request
   std::size_t bytes_per_connection = 2U << 20;
   std::size_t frames = 256;  // of all connections together
   std::size_t bytes = 32U << 20;

@@ -24,6 +24,11 @@ std::optional<Sources::Place> Sources::admit(const ip::address& peer) {
   return std::optional<Place>{std::in_place, shared_from_this(), source};
 }
 
+std::size_t Sources::count(const ip::address& source) const {
+  const auto count = counts_.find(source);
+  return count == counts_.end() ? 0 : count->second;
+}
+
 ip::address Sources::source_of(const ip::address& peer) {
   if (peer.is_v4()) return peer;
   const auto v6 = peer.to_v6();

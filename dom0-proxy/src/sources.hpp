@@ -23,6 +23,8 @@ class Sources : public std::enable_shared_from_this<Sources> {
     Place& operator=(Place&&) = delete;
     ~Place();
 
+    const boost::asio::ip::address& source() const { return source_; }
+
    private:
     std::shared_ptr<Sources> sources_;
     boost::asio::ip::address source_;
@@ -32,6 +34,8 @@ class Sources : public std::enable_shared_from_this<Sources> {
   std::optional<Place> admit(const boost::asio::ip::address& peer);
 
   std::size_t connected() const { return connected_; }
+  /// How many this source has.
+  std::size_t count(const boost::asio::ip::address& source) const;
   /// What counts as one source: an IPv4 address, mapped or not, or an IPv6 /64, which one machine
   /// usually has to itself.
   static boost::asio::ip::address source_of(const boost::asio::ip::address& peer);

@@ -24,6 +24,7 @@ TEST(Config, EveryKeyReachesItsPlace) {
     connections = 10
     connections_per_source = 4
     frames_per_connection = 5
+    frames_unproven = 4
     bytes_per_connection = 65536
     frames = 6
     bytes = 65537
@@ -50,6 +51,7 @@ TEST(Config, EveryKeyReachesItsPlace) {
   EXPECT_EQ(settings.limits.connections, 10U);
   EXPECT_EQ(settings.limits.connections_per_source, 4U);
   EXPECT_EQ(settings.limits.frames_per_connection, 5U);
+  EXPECT_EQ(settings.limits.frames_unproven, 4U);
   EXPECT_EQ(settings.limits.bytes_per_connection, 65536U);
   EXPECT_EQ(settings.limits.frames, 6U);
   EXPECT_EQ(settings.limits.bytes, 65537U);

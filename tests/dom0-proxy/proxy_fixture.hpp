@@ -22,13 +22,21 @@
 #include "helper/ipc.hpp"
 #include "server.hpp"
 
+#include <sevmon/wire.h>
+
 namespace sevmon::proxy::test {
 
 using Bytes = std::vector<std::byte>;
 
 // What a frame asks the FakeBackend to do; in its first bytes.
 struct Order {
-  enum Kind : std::uint8_t { kEcho, kFail, kHold, kSize } kind = kEcho;
+  enum Kind : std::uint8_t {
+    kEcho,
+    kFail,
+    kHold,
+    kSize,
+    kProve = SEVMON_FRAME_RESPONSE,  // echoed, it looks like an answer to a request
+  } kind = kEcho;
   std::uint8_t error = 0;  // kFail
   std::uint16_t zero = 0;
   std::uint32_t number = 0;  // kHold: for release(); kSize: the answer's bytes
@@ -163,6 +171,7 @@ class ProxyTest : public ::testing::Test {
   ProxyTest() {
     settings_.listen = {*parse_endpoint("127.0.0.1:0")};
     settings_.limits.connections_per_source = settings_.limits.connections;
+    settings_.limits.frames_unproven = settings_.limits.frames;  // what most tests are not about
     set_log_level(LogLevel::kError);
   }
 

@@ -158,6 +158,31 @@ TEST_F(Relaying, TakesNoMoreFramesThanItsConnectionMay) {
   }
 }
 
+TEST_F(Relaying, TakesFewFramesOfSomebodyWhoHasShownNoKeyYet) {
+  settings_.limits.frames_unproven = 2;
+  start();
+  const Client client{endpoint_};
+  for (std::uint32_t i = 0; i < 4; ++i)
+    client.send(i, frame_of({.kind = Order::kHold, .number = i}));
+  wait_until([this] { return backend_->holds(1); });
+  EXPECT_EQ(ask([this] { return server_->budget().frames_taken(); }), 2U);
+  ask([this] { backend_->release(0); });
+  ASSERT_TRUE(client.receive());
+  wait_until([this] { return backend_->holds(2); });
+  EXPECT_FALSE(ask([this] { return backend_->holds(3); }));
+  client.send(9, frame_of({.kind = Order::kProve}));
+  for (const std::uint32_t i : {1, 2}) ask([this, i] { backend_->release(i); });
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(client.receive());
+  wait_until([this] { return backend_->holds(3); });
+  EXPECT_EQ(client.receive()->tag, 9U);
+  for (std::uint32_t i = 10; i < 14; ++i)
+    client.send(i, frame_of({.kind = Order::kHold, .number = i}));
+  wait_until([this] { return backend_->holds(13); });
+  EXPECT_EQ(ask([this] { return server_->budget().frames_taken(); }), 5U);
+  for (const std::uint32_t i : {3, 10, 11, 12, 13}) ask([this, i] { backend_->release(i); });
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(client.receive());
+}
+
 TEST_F(Relaying, TakesNoMoreFramesThanEverybodyMay) {
   settings_.limits.frames = 2;
   settings_.limits.frames_per_connection = 2;

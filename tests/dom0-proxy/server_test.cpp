@@ -14,8 +14,8 @@ TEST_F(Serving, RefusesConnectionsOverTheTotal) {
   start();
   Client first{endpoint_};
   const Client second{endpoint_};
-  first.send(1, frame_of({}));
-  second.send(1, frame_of({}));
+  first.send(1, frame_of({.kind = Order::kProve}));
+  second.send(1, frame_of({.kind = Order::kProve}));
   ASSERT_TRUE(first.receive());
   ASSERT_TRUE(second.receive());
   const Client third{endpoint_, "127.0.0.2"};
@@ -32,13 +32,70 @@ TEST_F(Serving, RefusesConnectionsOverASourcesShare) {
   settings_.limits.connections_per_source = 1;
   start();
   const Client first{endpoint_, "127.0.0.1"};
-  first.send(1, frame_of({}));
+  first.send(1, frame_of({.kind = Order::kProve}));
   ASSERT_TRUE(first.receive());
   const Client greedy{endpoint_, "127.0.0.1"};
   EXPECT_EQ(greedy.receive_notice(), SEVMON_NOTICE_LIMIT);
   const Client other{endpoint_, "127.0.0.2"};
   other.send(1, frame_of({}));
   EXPECT_EQ(other.receive()->notice, 0);
+}
+
+/// A connection that is served: its first frame was answered.
+Client served(const Endpoint& endpoint, const char* from, Order::Kind kind = Order::kEcho) {
+  Client client{endpoint, from};
+  client.send(1, frame_of({.kind = kind}));
+  EXPECT_EQ(client.receive()->notice, 0);
+  return client;
+}
+
+bool is_served(const Client& client) {
+  client.send(2, frame_of({}));
+  const auto received = client.receive();
+  return received && received->notice == 0;
+}
+
+TEST_F(Serving, ANewcomerTakesTheOldestUnprovenPlaceOfItsSource) {
+  settings_.limits.connections_per_source = 3;
+  start();
+  const auto proven = served(endpoint_, "127.0.0.1", Order::kProve);
+  const auto oldest = served(endpoint_, "127.0.0.1");
+  const auto younger = served(endpoint_, "127.0.0.1");
+  const auto other = served(endpoint_, "127.0.0.2");
+  const auto newcomer = served(endpoint_, "127.0.0.1");
+  EXPECT_TRUE(oldest.at_end(false));
+  EXPECT_TRUE(is_served(proven));
+  EXPECT_TRUE(is_served(younger));
+  EXPECT_TRUE(is_served(other));
+  EXPECT_TRUE(is_served(newcomer));
+  EXPECT_EQ(ask([this] { return server_->connections(); }), 4U);
+}
+
+TEST_F(Serving, ANewcomerTakesAPlaceOfTheSourceThatHasMost) {
+  settings_.limits.connections = 5;
+  settings_.limits.connections_per_source = 4;
+  start();
+  const auto lonely = served(endpoint_, "127.0.0.1");
+  const auto proven = served(endpoint_, "127.0.0.2", Order::kProve);
+  const auto oldest = served(endpoint_, "127.0.0.2");
+  const auto younger = served(endpoint_, "127.0.0.2");
+  const auto youngest = served(endpoint_, "127.0.0.2");
+  const auto newcomer = served(endpoint_, "127.0.0.3");
+  EXPECT_TRUE(oldest.at_end(false));
+  for (const auto* client : {&lonely, &proven, &younger, &youngest, &newcomer})
+    EXPECT_TRUE(is_served(*client));
+}
+
+TEST_F(Serving, NobodyLosesAPlaceToASourceThatHasAsMany) {
+  settings_.limits.connections = 2;
+  settings_.limits.connections_per_source = 2;
+  start();
+  const auto first = served(endpoint_, "127.0.0.1");
+  const auto second = served(endpoint_, "127.0.0.2", Order::kProve);
+  const Client greedy{endpoint_, "127.0.0.2"};
+  EXPECT_EQ(greedy.receive_notice(), SEVMON_NOTICE_LIMIT);
+  EXPECT_TRUE(is_served(first));
+  EXPECT_TRUE(is_served(second));
 }
 
 TEST_F(Serving, DrainAnswersWhatWasTakenThenSaysGoodbye) {
