@@ -146,7 +146,7 @@ def xen():
 def dom0_initramfs():
     tools = [("--program", TOOLS / tool)
              for tool in ("fpu-check", "hypercall-misuse", "fw-cfg-probe", "hello-probe",
-                          "map-probe")]
+                          "map-probe", "xen-memory")]
     return last_line("make-dom0", BUILD, *(word for pair in tools for word in pair))
 
 
