@@ -14,16 +14,20 @@ die() {
 }
 
 # Prepare the private apt and fetch its lists, at most once an hour. Sets sevmon_apt_config.
+# `sevmon_apt_setup trixie` knows that release's sources, and nothing of bookworm: one list with
+# both would let names without a version mean the newer release's.
 sevmon_apt_setup() {
-  local dir=$SEVMON_CACHE/apt
+  local release=${1:-bookworm}
+  local dir=$SEVMON_CACHE/apt kinds=(deb deb-src)
+  [[ $release == bookworm ]] || dir+=-$release kinds=(deb-src)
   sevmon_apt_config=$dir/apt.conf
   mkdir -p "$dir/lists/partial" "$dir/archives/partial"
   local key=/usr/share/keyrings/debian-archive-keyring.gpg suite component
   local mirror=${SEVMON_MIRROR:-http://deb.debian.org/debian}
   local security=${SEVMON_SECURITY_MIRROR:-http://deb.debian.org/debian-security}
-  for component in deb deb-src; do
-    for suite in "$mirror bookworm" "$mirror bookworm-updates" "$mirror bookworm-backports" \
-      "$security bookworm-security"; do
+  for component in "${kinds[@]}"; do
+    for suite in "$mirror $release" "$mirror $release-updates" "$mirror $release-backports" \
+      "$security $release-security"; do
       echo "$component [signed-by=$key] $suite main"
     done
   done >"$dir/sources.list"

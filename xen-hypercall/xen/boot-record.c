@@ -25,20 +25,44 @@ static void __init digest(struct sevmon_file_digest *file, const void *bytes,
     file->bytes = count;
 }
 
-void __init sevmon_record_dom0(const module_t *kernel, unsigned long headroom,
-                               const module_t *initrd, const char *cmdline)
+/* Xen moved the kernel up, to make room for its unpacking: `headroom`. */
+static void __init record(const sevmon_module_t *kernel,
+                          unsigned long headroom,
+                          const sevmon_module_t *initrd, const char *cmdline)
 {
-    /* Xen moved the kernel up, to make room for its unpacking: `headroom`. */
-    digest(&boot.kernel,
-           mfn_to_virt(kernel->mod_start) + headroom,
-           kernel->mod_end - headroom);
+    digest(&boot.kernel, sevmon_module_bytes(kernel) + headroom,
+           sevmon_module_size(kernel) - headroom);
 
     if ( initrd )
-        digest(&boot.initrd, mfn_to_virt(initrd->mod_start), initrd->mod_end);
+        digest(&boot.initrd, sevmon_module_bytes(initrd),
+               sevmon_module_size(initrd));
 
     if ( cmdline && *cmdline )
         digest(&boot.cmdline, cmdline, strlen(cmdline));
 }
+
+#ifdef SEVMON_BOOT_INFO
+
+void __init sevmon_record_dom0(const struct boot_info *bi)
+{
+    unsigned int kernel = first_boot_module_index(bi, BOOTMOD_KERNEL);
+    unsigned int initrd = first_boot_module_index(bi, BOOTMOD_RAMDISK);
+    const struct boot_module *image = &bi->mods[kernel];
+
+    record(image, image->headroom,
+           initrd < bi->nr_modules ? &bi->mods[initrd] : NULL,
+           image->cmdline_pa ? __va(image->cmdline_pa) : NULL);
+}
+
+#else /* !SEVMON_BOOT_INFO */
+
+void __init sevmon_record_dom0(const module_t *kernel, unsigned long headroom,
+                               const module_t *initrd, const char *cmdline)
+{
+    record(kernel, headroom, initrd, cmdline);
+}
+
+#endif /* SEVMON_BOOT_INFO */
 
 /* The frame that holds `address` in the tables that Xen made for Dom0. */
 static uint64_t __init frame_of(struct vcpu *v, unsigned long address)

@@ -8,6 +8,8 @@
 
 #include <asm/sevmon.h>
 
+#include "boot-modules.h"
+
 /* Xen's `current` is a macro, the agent's a structure member. */
 #pragma push_macro("current")
 #undef current
@@ -80,7 +82,7 @@ extern const struct sevmon_key_source sevmon_key_secret;
 extern const struct sevmon_key_source sevmon_key_module;
 
 /* Before anything is allocated: keep the secret area out of it. */
-void sevmon_claim_secret(const module_t *mods, unsigned int count,
+void sevmon_claim_secret(const sevmon_module_t *mods, unsigned int count,
                          struct e820map *boot_e820);
 
 /* ---- host.c: the agent's view of Xen ---------------------------------- */

@@ -17,7 +17,6 @@
 #include <xen/string.h>
 
 #include <asm/iocap.h>
-#include <asm/setup.h>
 
 #include "glue.h"
 
@@ -25,19 +24,46 @@
 #define FW_CFG_FIRST_PORT 0x510
 #define FW_CFG_LAST_PORT  0x51b
 
-static const module_t *__initdata modules;
+static const sevmon_module_t *__initdata modules;
 static unsigned long __initdata claimed; /* bits: indices into `modules` */
 
-static bool __init has_key(const module_t *mod)
+static bool __init has_key(const sevmon_module_t *mod)
 {
-    const void *bytes = bootstrap_map(mod);
-    bool found = bytes && mod->mod_end >= sizeof(struct sevmon_key_head) &&
+    const void *bytes = sevmon_module_map(mod);
+    bool found = bytes &&
+                 sevmon_module_size(mod) >= sizeof(struct sevmon_key_head) &&
                  !memcmp(bytes, SEVMON_KEY_MAGIC, 8);
 
-    bootstrap_map(NULL);
+    sevmon_module_unmap();
 
     return found;
 }
+
+#ifdef SEVMON_BOOT_INFO
+
+void __init sevmon_claim_keys(struct boot_info *bi, struct e820map *boot_e820)
+{
+    unsigned int i;
+
+    BUILD_BUG_ON(MAX_NR_BOOTMODS > BITS_PER_LONG);
+
+    sevmon_claim_secret(bi->mods, bi->nr_modules, boot_e820);
+
+    modules = bi->mods;
+    for ( i = 1; i < bi->nr_modules; i++ ) /* 0 is Dom0's kernel */
+    {
+        struct boot_module *mod = &bi->mods[i];
+
+        if ( !has_key(mod) )
+            continue;
+        __set_bit(i, &claimed);
+        /* Neither initrd nor microcode nor one that is read as a policy. */
+        mod->type = BOOTMOD_XSM_POLICY;
+        mod->relocated = true; /* is not moved */
+    }
+}
+
+#else /* !SEVMON_BOOT_INFO */
 
 void __init sevmon_claim_keys(module_t *mods, unsigned int count,
                               unsigned long *map, struct e820map *boot_e820)
@@ -57,22 +83,24 @@ void __init sevmon_claim_keys(module_t *mods, unsigned int count,
     }
 }
 
+#endif /* SEVMON_BOOT_INFO */
+
 static int __init cf_check find_module(const void **key_file, size_t *bytes)
 {
-    const module_t *mod;
+    const sevmon_module_t *mod;
 
     if ( !claimed )
         return -ENOENT;
 
-    if ( hweight_long(claimed) > 1 )
+    if ( claimed & (claimed - 1) )
     {
         printk("sevmon: more than one key module; none is used\n");
         return -EINVAL;
     }
 
-    mod = &modules[find_first_set_bit(claimed)];
-    *key_file = mfn_to_virt(mod->mod_start);
-    *bytes = mod->mod_end;
+    mod = &modules[find_first_bit(&claimed, BITS_PER_LONG)];
+    *key_file = sevmon_module_bytes(mod);
+    *bytes = sevmon_module_size(mod);
 
     return 0;
 }
@@ -83,8 +111,8 @@ static void __init cf_check wipe_modules(void)
 
     for ( i = 0; i < BITS_PER_LONG; i++ )
         if ( test_bit(i, &claimed) )
-            memset(mfn_to_virt(modules[i].mod_start), 0,
-                   PAGE_ALIGN(modules[i].mod_end));
+            memset(sevmon_module_bytes(&modules[i]), 0,
+                   PAGE_ALIGN(sevmon_module_size(&modules[i])));
 }
 
 static int __init cf_check deny_fw_cfg(struct domain *d)

@@ -69,15 +69,17 @@ static bool __init overlaps(uint64_t start, uint64_t end)
     return area.base < end && start < area.base + pages() * PAGE_SIZE;
 }
 
-static bool __init overlaps_module(const module_t *mods, unsigned int count)
+static bool __init overlaps_module(const sevmon_module_t *mods,
+                                   unsigned int count)
 {
     unsigned int i;
 
     for ( i = 0; i < count; i++ )
     {
-        uint64_t start = pfn_to_paddr(mods[i].mod_start);
+        uint64_t start = sevmon_module_start(&mods[i]);
 
-        if ( overlaps(start, start + PAGE_ALIGN(mods[i].mod_end)) )
+        if ( overlaps(start,
+                      start + PAGE_ALIGN(sevmon_module_size(&mods[i]))) )
             return true;
     }
 
@@ -85,7 +87,7 @@ static bool __init overlaps_module(const module_t *mods, unsigned int count)
 }
 
 /* Neither Xen, nor what it was given, nor anything but memory. */
-static const char *__init fault_of_area(const module_t *mods,
+static const char *__init fault_of_area(const sevmon_module_t *mods,
                                         unsigned int count)
 {
     uint64_t end;
@@ -113,7 +115,7 @@ static const char *__init fault_of_area(const module_t *mods,
     return NULL;
 }
 
-void __init sevmon_claim_secret(const module_t *mods, unsigned int count,
+void __init sevmon_claim_secret(const sevmon_module_t *mods, unsigned int count,
                                 struct e820map *boot_e820)
 {
     uint64_t end;

@@ -11,22 +11,33 @@
 
 struct e820map;
 
+/* Xen 4.20 has all about boot modules in one structure, 4.17 in several. */
+#if __has_include(<asm/bootinfo.h>)
+# define SEVMON_BOOT_INFO
+struct boot_info;
+#endif
+
 #ifdef CONFIG_SEVMON
 
 /* For each of EFI's configuration tables, while the firmware still runs. */
 void sevmon_efi_table(const void *guid, const void *table);
 
 /*
- * Before Xen moves boot modules: find the keys, keep them from being moved or
- * overwritten, and hide a module with keys from whoever looks for an initrd
- * or microcode.  A moved module leaves a copy behind.
+ * Claim: before Xen moves boot modules, find the keys, keep them from being
+ * moved or overwritten, and hide a module with keys from whoever looks for an
+ * initrd or microcode.  A moved module leaves a copy behind.
+ *
+ * Record: before Dom0 is built from the modules.
  */
+#ifdef SEVMON_BOOT_INFO
+void sevmon_claim_keys(struct boot_info *bi, struct e820map *boot_e820);
+void sevmon_record_dom0(const struct boot_info *bi);
+#else
 void sevmon_claim_keys(module_t *mods, unsigned int count, unsigned long *map,
                        struct e820map *boot_e820);
-
-/* Before Dom0 is built from them. */
 void sevmon_record_dom0(const module_t *kernel, unsigned long headroom,
                         const module_t *initrd, const char *cmdline);
+#endif
 
 /* Before Dom0 runs. */
 void sevmon_dom0_built(struct domain *d);
@@ -44,6 +55,11 @@ static inline void sevmon_entry_points(struct vcpu *v)
 #else /* !CONFIG_SEVMON */
 
 static inline void sevmon_efi_table(const void *guid, const void *table) {}
+#ifdef SEVMON_BOOT_INFO
+static inline void sevmon_claim_keys(struct boot_info *bi,
+                                     struct e820map *boot_e820) {}
+static inline void sevmon_record_dom0(const struct boot_info *bi) {}
+#else
 static inline void sevmon_claim_keys(module_t *mods, unsigned int count,
                                      unsigned long *map,
                                      struct e820map *boot_e820) {}
@@ -51,6 +67,7 @@ static inline void sevmon_record_dom0(const module_t *kernel,
                                       unsigned long headroom,
                                       const module_t *initrd,
                                       const char *cmdline) {}
+#endif
 static inline void sevmon_dom0_built(struct domain *d) {}
 static inline void sevmon_entry_points(struct vcpu *v) {}
 
