@@ -14,6 +14,7 @@ import wire
 from guests import CACHE, PROXY_PORT, ROOT, SHELL_PORT
 
 FULL = False
+XEN_RELEASE = "4.17"
 BUILD = pathlib.Path(os.environ.get("SEVMON_BUILD", CACHE / "build" / "release"))
 SEVMON = BUILD / "ids" / "cli" / "sevmon"
 PROXY = BUILD / "dom0-proxy" / "dom0-proxy"
@@ -138,8 +139,9 @@ def last_line(script, *arguments):
 
 
 @functools.lru_cache
-def xen():
-    return last_line("build-xen") / "xen"
+def xen(*options):
+    """Xen's file; options of scripts/build-xen for another than the usual one."""
+    return last_line("build-xen", "--release", XEN_RELEASE, *options) / "xen"
 
 
 @functools.lru_cache

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Run integration tests: run.py [--full] [-k PART_OF_A_NAME] [NAME...]
+"""Run integration tests: run.py [--full] [--xen RELEASE] [-k PART_OF_A_NAME] [NAME...]
 
 NAME is a file here without test_ and .py: image, wire, dom0_pv, …; all without one. Each test prints
 a line with its time; the end counts them as meson does. Needs what scripts/test builds first.
@@ -62,6 +62,8 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--xen", default="4.17", metavar="RELEASE",
+                        help="which Xen to boot: scripts/build-xen --release")
     parser.add_argument("-k", default="", metavar="PART", help="only tests with this in their name")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
@@ -70,6 +72,7 @@ def main():
 
     import lab
     lab.FULL = options.full
+    lab.XEN_RELEASE = options.xen
     result = Lines()
     for name in names:
         suite = unittest.TestSuite()

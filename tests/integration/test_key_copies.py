@@ -13,7 +13,7 @@ import lab
 
 class KeyCopies(unittest.TestCase):
     def check(self, name, **options):
-        scanning = lab.last_line("build-xen", "--debug-scan") / "xen"
+        scanning = lab.xen("--debug-scan")
         with lab.start_dom0(name, xen_path=scanning, **options) as guest:
             console = guest.console()
         self.assertIn("sevmon: scan: 1 of 1 planted copies", console, "the scan is blind")
