@@ -24,6 +24,11 @@ REQUEST_BYTES = 1020
 RESPONSE_BYTES = (4668, 16956, 62012)  # by size class
 
 
+def request_number(header_tail):
+    """(session, n) of a REQUEST's or RESPONSE's header, from its byte 4 on."""
+    return struct.unpack("<IQ", header_tail)
+
+
 def parse_address(text):
     host, port = text.rsplit(":", 1)
     return host, int(port)
