@@ -233,7 +233,7 @@ class ScanOfXens(unittest.TestCase):
         if not lab.FULL:
             self.skipTest("with --full: it needs a second build of Xen")
         keys = Keys()
-        scanning = lab.last_line("build-xen", "--debug-scan") / "xen.efi"
+        scanning = lab.xen("--debug-scan").with_name("xen.efi")
         secret = efi.Secret(efi.key_area(keys.agent),
                             flags=efi.BASE_IS_RELATIVE | efi.BOOT_SERVICES_DATA)
         with efi.start("efi-scan", secret, xen_path=scanning) as guest:
