@@ -11,8 +11,11 @@
 
 #include <asm/alternative.h>
 #include <asm/current.h>
+#include <asm/debugreg.h>
 #include <asm/hvm/hvm.h>
 #include <asm/hvm/support.h>
+#include <asm/hvm/svm/vmcb.h>
+#include <asm/hvm/vmx/vmx.h>
 #include <asm/msr.h>
 #include <asm/processor.h>
 #include <asm/regs.h>
@@ -83,9 +86,44 @@ static void read_gpr(const struct cpu_user_regs *regs,
     state->ss = regs->ss;
 }
 
+/*
+ * An HVM guest that has touched its debug registers has them in the CPU until
+ * it leaves it: what Xen holds is from the last time.  AMD's has 6 and 7 in
+ * the VMCB while Xen runs, Intel's 7 in the VMCS.
+ */
+static void read_own_debug(const struct vcpu *v,
+                           struct sevmon_vcpu_state *state)
+{
+    state->dr[0] = read_debugreg(0);
+    state->dr[1] = read_debugreg(1);
+    state->dr[2] = read_debugreg(2);
+    state->dr[3] = read_debugreg(3);
+    if ( cpu_has_svm )
+    {
+        const struct vmcb_struct *vmcb = v->arch.hvm.svm.vmcb;
+
+        state->dr[6] = vmcb_get_dr6(vmcb);
+        state->dr[7] = vmcb_get_dr7(vmcb);
+    }
+    else
+    {
+        unsigned long dr7;
+
+        state->dr[6] = read_debugreg(6);
+        __vmread(GUEST_DR7, &dr7);
+        state->dr[7] = dr7;
+    }
+}
+
 static void read_debug(const struct vcpu *v, struct sevmon_vcpu_state *state)
 {
     unsigned int i;
+
+    if ( v == current && is_hvm_vcpu(v) && v->arch.hvm.flag_dr_dirty )
+    {
+        read_own_debug(v, state);
+        return;
+    }
 
     for ( i = 0; i < 4; i++ )
         state->dr[i] = v->arch.dr[i];
