@@ -154,9 +154,9 @@ def dom0_initramfs():
 
 def start_dom0(name, *, pvh=False, smp=1, link=None, xen_path=None, kernel_args="",
                xen_args="", life_s=1800, wait=True, initramfs=None, more_ports=(),
-               agent_key=None, more=()):
+               agent_key=None, more=(), monitor=False, options=()):
     """Our Xen and a Dom0 with the relay, a test shell, and fresh keys. `more`: words for
-    scripts/run-dom0."""
+    scripts/run-dom0; `options`: words for QEMU; `monitor`: guests.qmp() works."""
     ports = {} if link else guests.forwards([PROXY_PORT, SHELL_PORT, *more_ports])
     command = [ROOT / "scripts" / "run-dom0", "--xen", xen_path or xen(),
                "--kernel", guests.kernel_dir(), "--initrd", initramfs or dom0_initramfs(),
@@ -171,7 +171,13 @@ def start_dom0(name, *, pvh=False, smp=1, link=None, xen_path=None, kernel_args=
     if link:
         command += ["--link", link]
     command += more
+    if monitor or options:
+        command += ["--", *options]
+    if monitor:
+        qmp = pathlib.Path(tempfile.mkdtemp(prefix="sevmon-")) / "qmp"
+        command += ["-qmp", f"unix:{qmp},server=on,wait=off"]
     guest = guests.Guest(name, command, ports, life_s)
+    guest.qmp_path = qmp if monitor else None
     if wait and not link:
         try:
             address = ("127.0.0.1", ports[PROXY_PORT])

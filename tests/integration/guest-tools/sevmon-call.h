@@ -55,6 +55,14 @@ static inline void *sevmon_buffer(size_t bytes)
     return p;
 }
 
+/* After a fork(), pages that nobody has written to since cannot be written by Xen. */
+static inline void sevmon_touch(uint8_t *p, size_t bytes)
+{
+    for ( size_t i = 0; i < bytes; i += 4096 )
+        ((volatile uint8_t *)p)[i] = 0;
+    ((volatile uint8_t *)p)[bytes - 1] = 0;
+}
+
 /* Returns what Xen returned: a size, or -errno. */
 static inline long sevmon_call(int fd, uint64_t cmd, const void *in, uint64_t in_bytes,
                                void *out, uint64_t out_bytes)
