@@ -91,6 +91,7 @@ int run(int argc, char** argv) {
   add_translate(app, choose);
   add_vcpu(app, choose);
   add_watch(app, choose);
+  add_check(app, choose);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {

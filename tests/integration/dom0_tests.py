@@ -142,6 +142,59 @@ class Dom0Tests:
         self.assertEqual(int(state["entry_points"]["syscall64"]["address"], 16),
                          self.kallsyms("entry_SYSCALL_64" if self.PVH else "xen_entry_SYSCALL_64"))
 
+    # -- page tables
+
+    def check_translation(self):
+        outcome = self.ids("--json", "check", "translation")
+        self.assertIn(outcome.code, (0, 1), outcome)
+        result = outcome.json["result"]
+        self.assertEqual(outcome.code, 1 if result["findings"] else 0)
+        return result
+
+    def test_translation_is_clean(self):
+        result = self.check_translation()
+        self.assertEqual(result["findings"], [])
+        self.assertEqual(result["vcpus"], int(self.guest.shell("grep -c ^processor /proc/cpuinfo")))
+        self.assertGreater(len(result["page_tables"]), 3)
+        self.assertTrue(result["complete"])
+
+    def with_redirection(self, arguments):
+        """What the check finds while the module is loaded; clean before and after."""
+        self.assertEqual(self.check_translation()["findings"], [])
+        self.guest.shell(f"insmod /redirect.ko {arguments}")
+        try:
+            return self.check_translation()["findings"]
+        finally:
+            self.guest.shell("rmmod redirect")
+            self.assertEqual(self.check_translation()["findings"], [])
+
+    def relay_pid(self):
+        """The process that makes the hypercalls: an intruder shapes its page table with profit."""
+        return int(self.guest.shell("pidof dom0-proxy-helper").split()[0])
+
+    def test_redirection_in_the_relays_page_table(self):
+        """Text, the table of system calls and a banner, led elsewhere in one process alone."""
+        for symbol in ("linux_banner", "sys_call_table", "__x64_sys_read"):
+            with self.subTest(symbol=symbol):
+                address, pid = self.kallsyms(symbol), self.relay_pid()
+                expected = int(self.ids.result("translate", symbol)["frame"], 16)
+                findings = self.with_redirection(f"pid={pid} address={address:#x}")
+                redirected = [f for f in findings if f["id"] == "translation-redirected"]
+                self.assertEqual([int(f["address"], 16) for f in redirected],
+                                 [address & ~0xfff], findings)
+                self.assertEqual(redirected[0]["bytes"], 4096)
+                self.assertEqual(int(redirected[0]["expected_frame"], 16), expected)
+                self.assertNotEqual(int(redirected[0]["found_frame"], 16), expected)
+                self.assertIn(pid, redirected[0]["pids"])
+                self.assertFalse(redirected[0]["master"])
+                self.assertIn("translation-copied-table", {f["id"] for f in findings})
+
+    def test_tables_of_its_own_that_say_the_same(self):
+        address, pid = self.kallsyms("linux_banner"), self.relay_pid()
+        findings = self.with_redirection(f"pid={pid} address={address:#x} copy_only=1")
+        self.assertIn("translation-copied-table", {f["id"] for f in findings})
+        self.assertNotIn("translation-redirected", {f["id"] for f in findings})
+
     # -- several clients
 
     def test_ps_in_a_loop_beside_another_client(self):

@@ -149,7 +149,9 @@ def dom0_initramfs():
     tools = [("--program", TOOLS / tool)
              for tool in ("fpu-check", "hypercall-misuse", "fw-cfg-probe", "hello-probe",
                           "map-probe", "xen-memory")]
-    return last_line("make-dom0", BUILD, *(word for pair in tools for word in pair))
+    redirect = last_line("build-module", ROOT / "tests/integration/guest-modules/redirect.c")
+    return last_line("make-dom0", BUILD, *(word for pair in tools for word in pair),
+                     "--add", f"{redirect}=/redirect.ko")
 
 
 def start_dom0(name, *, pvh=False, smp=1, link=None, xen_path=None, kernel_args="",

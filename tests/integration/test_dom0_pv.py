@@ -22,6 +22,16 @@ class PvDom0(Dom0Tests, unittest.TestCase):
                 self.assertIsNone(data)
 
 
+    def test_redirection_in_every_page_table(self):
+        """Where all tables agree, what Xen knows of where it put the kernel does not. (A PV kernel
+        is mapped in pages of 4 KiB, so that one of them can be led elsewhere.)"""
+        address = self.kallsyms("sys_call_table")
+        findings = self.with_redirection(f"address={address:#x}")
+        self.assertEqual([(f["id"], int(f["address"], 16), f["bytes"], f["master"])
+                          for f in findings],
+                         [("translation-redirected", address & ~0xfff, 4096, True)])
+
+
 class PvDom0WithTwoCpus(unittest.TestCase):
     def test_one_frame_on_two_cpus(self):
         with lab.start_dom0("pv-smp2", smp=2) as guest:

@@ -55,6 +55,12 @@ class ImageTests:
         self.assertEqual(address, self.image.truth["before"]["stext"])
         self.assertEqual(self.ids().read("linux_banner", 13), b"Linux version")
 
+    def test_translation_is_clean(self):
+        for form in ("elf", "raw"):
+            result = self.ids(form).result("check", "translation")
+            self.assertTrue(result["complete"], result)
+            self.assertGreater(len(result["page_tables"]), 5)
+
     def test_command_line(self):
         pointer = self.ids().read_pointer("saved_command_line")
         line = self.image.truth["before"]["cmdline"].encode()

@@ -22,15 +22,16 @@ _sevmon() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      keygen | revoke | status | profile | os-version | ps | read | translate | vcpu | watch | build |
-        show)
+      keygen | revoke | status | profile | os-version | ps | read | translate | check | vcpu | watch |
+        build | show)
         command=$word
         ;;
     esac
   done
   case $command in
-    '') options='keygen revoke status profile os-version ps read translate vcpu watch' ;;
+    '') options='keygen revoke status profile os-version ps read translate check vcpu watch' ;;
     profile) options='build show' ;;
+    check) options='translation' ;;
     build) options='--output' ;;
     ps) options='--tree --threads' ;;
     read) options='--output --root --physical --zero-fill' ;;

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion for sevmon(1)
-set -l commands keygen revoke status profile os-version ps read translate vcpu watch
+set -l commands keygen revoke status profile os-version ps read translate check vcpu watch
 complete -c sevmon -n "not __fish_seen_subcommand_from $commands" -f -a "$commands"
 complete -c sevmon -n "__fish_seen_subcommand_from profile" -a "build show"
+complete -c sevmon -n "__fish_seen_subcommand_from check" -a "translation"
 complete -c sevmon -l connect -x -d 'tcp:HOST:PORT or image:FILE'
 complete -c sevmon -l key -r -d "this IDS's key"
 complete -c sevmon -l config -r -d 'configuration file'

@@ -209,7 +209,7 @@ class Command(unittest.TestCase):
     def test_unusable_profiles_exit_3(self):
         profile = self.dir / "bad.profile"
         profile.write_bytes(b"nonsense")
-        for command in (["ps"], ["os-version"], ["translate", "linux_banner"],
+        for command in (["ps"], ["os-version"], ["check", "translation"], ["translate", "linux_banner"],
                         ["read", "linux_banner", "1"], ["vcpu", "--symbols"]):
             with self.subTest(command=command):
                 self.expect(3, *self.image, "--profile", profile, *command)
@@ -438,7 +438,7 @@ class Command(unittest.TestCase):
                        for name in ("sevmon.bash", "_sevmon", "sevmon.fish")}
         commands = ([], ["keygen"], ["revoke"], ["status"], ["profile", "build"], ["profile", "show"],
                     ["os-version"], ["ps"], ["read"], ["translate"], ["vcpu"],
-                    ["watch"])
+                    ["watch"], ["check", "translation"])
         for command in commands:
             for word in [*command, *self.options_of(*command)]:
                 self.assertIn(word, manual)
