@@ -200,6 +200,48 @@ class Command(unittest.TestCase):
             for connection, _ in connections:
                 connection.close()
 
+    def count_connections(self, notice, *options):
+        """(how it ended, how often sevmon connected) at a relay that answers all with `notice`."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            connections = []
+
+            def serve():
+                while True:
+                    try:
+                        peer = server.accept()[0]
+                    except OSError:
+                        return
+                    connections.append(peer)
+                    head = peer.recv(16, socket.MSG_WAITALL)
+                    if notice and len(head) == 16:
+                        tag = struct.unpack_from("<I", head, 4)[0]
+                        peer.sendall(struct.pack("<IIiI", 0, tag, notice, 0))
+
+            threading.Thread(target=serve, daemon=True).start()
+            done = self.expect(3, "--connect", f"tcp:127.0.0.1:{server.getsockname()[1]}",
+                               *options, "--timeout", "300ms", "status")
+            for peer in connections:
+                peer.close()
+            return done, len(connections)
+
+    def test_second_key_only_when_the_first_is_refused(self):
+        first, second = self.dir / "1st.key", self.dir / "2nd.key"
+        for key in (first, second):
+            self.expect(0, "keygen", key, self.dir / "two-agent.keys")
+        both = ("--key", first, "--key", second)
+        no_agent = 2
+        done, connections = self.count_connections(no_agent, *both)
+        self.assertEqual(connections, 2, done)
+        self.assertIn(f"neither with {first} (".encode(), done.stderr)
+        self.assertIn(f"nor with {second}: ".encode(), done.stderr)
+        self.assertEqual(self.count_connections(no_agent, "--key", second)[1], 1)
+        done, connections = self.count_connections(None, *both)
+        self.assertEqual(connections, 1, done)
+        self.assertIn(b"sevmon: timeout: ", done.stderr)
+        # Both must be usable, before anybody is asked.
+        missing = self.dir / "missing.key"
+        self.assertEqual(self.count_connections(no_agent, "--key", first, "--key", missing)[1], 0)
+
     def test_unusable_keys_exit_2(self):
         key = self.dir / "short.key"
         key.write_bytes(b"SEVMONKY")
