@@ -12,6 +12,8 @@
 #include <sstream>
 #include <variant>
 
+#include <sevmon/toml_guard.hpp>
+
 namespace sevmon::proxy {
 
 namespace {
@@ -179,6 +181,8 @@ Result<void> apply_table(const toml::table& table, const std::string& prefix,
 }  // namespace
 
 Result<void> apply_config(std::string_view text, const std::string& source, Settings& settings) {
+  if (const auto line = common::find_bad_table_header(text))
+    return Error{ErrorCode::kUsage, source + ":" + std::to_string(line) + ": not a table's name"};
   const auto parsed = toml::parse(text, source);
   if (!parsed)
     return at(source, parsed.error().source().begin, std::string{parsed.error().description()});

@@ -133,6 +133,19 @@ TEST(Config, BadTomlIsNamedByFileAndLine) {
   }
 }
 
+// Found by fuzzing: over these toml++ ends the program.
+TEST(Config, TableHeadersWithoutAKeyAreNamedByFileAndLine) {
+  Settings settings;
+  for (const char* text : {"\n[\n", "\n [ \t", "\n[[\n", "\n[[ \nx]]\n", "\n\xc2\xa0[\n]",
+                           "\n[\xc2\xa0\n", "\n[\rlimits]", "\n[=", "\n[[[", "\n[."}) {
+    const auto applied = apply_config(text, "t", settings);
+    ASSERT_FALSE(applied) << text;
+    EXPECT_EQ(applied.error().detail, "t:2: not a table's name") << text;
+  }
+  for (const char* text : {"[limits]\n", "  [ limits ]\n", "['limits']\n"})
+    EXPECT_TRUE(apply_config(text, "t", settings)) << text;
+}
+
 TEST(Config, FilesThatCannotBeReadAreErrors) {
   Settings settings;
   EXPECT_FALSE(load_config("/nonexistent/dom0-proxy.toml", settings));
