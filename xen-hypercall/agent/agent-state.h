@@ -72,6 +72,9 @@ static inline void sevmon_count(struct sevmon_agent *agent,
 
 /* What a request needs of its session when no lock is held: a copy. */
 struct sevmon_session_view {
+    /* Where it was found: both stay where they are, whatever they hold. */
+    struct sevmon_ids *ids;
+    struct sevmon_connection *connection;
     uint32_t number;
     uint8_t size_class;
     uint8_t connection_id[SEVMON_ID_BYTES];

@@ -215,6 +215,8 @@ bool sevmon_session_view(struct sevmon_agent *agent, uint32_t number,
     session = find_session(connection, number);
     if ( session )
     {
+        view->ids = ids;
+        view->connection = connection;
         view->number = number;
         view->size_class = session->size_class;
         memcpy(view->connection_id, connection->id, SEVMON_ID_BYTES);
@@ -266,12 +268,11 @@ static void confirm(struct sevmon_connection *connection, uint64_t now_ns)
     sevmon_wipe(&connection->pending, sizeof(connection->pending));
 }
 
-enum sevmon_take sevmon_session_take(struct sevmon_agent *agent,
-                                     const struct sevmon_session_view *view,
+enum sevmon_take sevmon_session_take(const struct sevmon_session_view *view,
                                      uint64_t n, uint64_t now_ns)
 {
-    struct sevmon_ids *ids = ids_of(agent, view->number);
-    struct sevmon_connection *connection = connection_of(ids, view->number);
+    struct sevmon_ids *ids = view->ids;
+    struct sevmon_connection *connection = view->connection;
     enum sevmon_take result = SEVMON_TAKE_OK;
     struct sevmon_session *session;
 
@@ -296,11 +297,10 @@ enum sevmon_take sevmon_session_take(struct sevmon_agent *agent,
     return result;
 }
 
-void sevmon_session_close(struct sevmon_agent *agent,
-                          const struct sevmon_session_view *view)
+void sevmon_session_close(const struct sevmon_session_view *view)
 {
-    struct sevmon_ids *ids = ids_of(agent, view->number);
-    struct sevmon_connection *connection = connection_of(ids, view->number);
+    struct sevmon_ids *ids = view->ids;
+    struct sevmon_connection *connection = view->connection;
 
     sevmon_lock(&ids->lock);
     if ( sevmon_equal(connection->id, view->connection_id, SEVMON_ID_BYTES) )

@@ -40,13 +40,11 @@ bool sevmon_session_view(struct sevmon_agent *agent, uint32_t number,
  * After the tag verified, in one step: is the session still there, is `n` new;
  * mark it; confirm the session.
  */
-enum sevmon_take sevmon_session_take(struct sevmon_agent *agent,
-                                     const struct sevmon_session_view *view,
+enum sevmon_take sevmon_session_take(const struct sevmon_session_view *view,
                                      uint64_t n, uint64_t now_ns);
 
 /* Wipe the connection and its sessions, if it is still the one viewed. */
-void sevmon_session_close(struct sevmon_agent *agent,
-                          const struct sevmon_session_view *view);
+void sevmon_session_close(const struct sevmon_session_view *view);
 
 SEVMON_END_C
 

@@ -82,7 +82,7 @@ static int exchange(struct sevmon_agent *agent, struct sevmon_work *work)
     if ( !open_request(work) )
         return -SEVMON_COUNT_FORGED;
 
-    switch ( sevmon_session_take(agent, session, header->n, work->now_ns) )
+    switch ( sevmon_session_take(session, header->n, work->now_ns) )
     {
     case SEVMON_TAKE_OK:
         break;
@@ -97,7 +97,7 @@ static int exchange(struct sevmon_agent *agent, struct sevmon_work *work)
     if ( seal_response(agent, work) )
         return -SEVMON_COUNT_NO_RANDOM;
     if ( close )
-        sevmon_session_close(agent, session);
+        sevmon_session_close(session);
     sevmon_count(agent, SEVMON_COUNT_ANSWERS);
 
     return SEVMON_RESPONSE_FRAME_BYTES(session->size_class);
