@@ -90,12 +90,13 @@ static void __init scan_key(unsigned int index, const uint8_t *key)
 static void __init scan_planted(const uint8_t *key)
 {
     uint8_t *pages = alloc_xenheap_pages(1, 0);
-    uint8_t *copy = pages + PAGE_SIZE - SEVMON_PSK_BYTES / 2;
+    uint8_t *copy;
     unsigned int found;
 
     if ( !pages )
         return;
 
+    copy = pages + PAGE_SIZE - SEVMON_PSK_BYTES / 2;
     clear_page(pages);
     clear_page(pages + PAGE_SIZE);
     memcpy(copy, key, SEVMON_PSK_BYTES);
