@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Dom0 that OVMF boots, with an EFI secret area such as an SEV VM has (efi-loader/loader.c)."""
 
+import atexit
 import functools
 import pathlib
 import re
@@ -57,11 +58,12 @@ class Secret:
 
 def start(name, secret, *, agent_key=None, more=(), **options):
     """As lab.start_dom0(), through OVMF; `agent_key`: a boot module, too."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="sevmon-esp-"))
+    work = pathlib.Path(tempfile.mkdtemp(prefix="sevmon-efi-"))
+    atexit.register(shutil.rmtree, work, ignore_errors=True)
+    folder, qmp = work / "esp", work / "qmp"
     (folder / "EFI/BOOT").mkdir(parents=True)
     shutil.copy(loader(), folder / "EFI/BOOT/BOOTX64.EFI")
     secret.write(folder)
-    qmp = folder.with_suffix(".qmp")
     options.setdefault("xen_path", lab.xen().with_name("xen.efi"))
     guest = lab.start_dom0(name, agent_key=agent_key or "", more=[
         "--efi", folder, *more, "--", "-qmp", f"unix:{qmp},server=on,wait=off"], **options)
