@@ -53,7 +53,8 @@ void sevmon_aes_set_key(struct sevmon_gcm_key *key,
                         const uint8_t raw[SEVMON_AES_KEY_BYTES])
 {
     uint32_t *w = key->round_key;
-    uint32_t assist[4], round_constant = 1;
+    uint32_t assist[4] = { 0 }; /* no analyzer sees that assembly writes it */
+    uint32_t round_constant = 1;
     unsigned int i, j;
 
     key->key_bytes = SEVMON_AES_KEY_BYTES;
