@@ -6,11 +6,13 @@ wrong bytes, never half of them.
                                                                             --backend image
 """
 
+import concurrent.futures
 import itertools
 import random
 import re
 import socket
 import subprocess
+import threading
 import time
 import unittest
 
@@ -258,6 +260,154 @@ class Wire(unittest.TestCase):
 
             with self.subTest(direction=direction, kind=kind):
                 self.assertEqual(self.read_through(tamper).code, 3)
+
+    # -- in time, and over time
+
+    def test_delayed(self):
+        """Answers that come late but in time, and one that comes when nobody waits any more."""
+        def late(seconds, victim=None):
+            count = itertools.count()
+
+            def tamper(direction, unit):
+                if direction == "down" and unit[16:17] == bytes([wire.RESPONSE]):
+                    if victim in (None, next(count)):
+                        time.sleep(seconds)
+                return [unit]
+            return tamper
+
+        self.assertEqual(self.read_through(late(0.2), timeout="30s").code, 0)
+        outcome = self.read_through(late(4, victim=0), 4096, "700ms")
+        self.assertEqual(outcome.code, 3, outcome)
+        self.assertIn("timeout", outcome.err)
+
+    def test_everything_twice(self):
+        """Every frame of either direction, handshakes too; not the notices that come of it."""
+        def tamper(direction, unit):
+            return [] if len(unit) == wire.ENVELOPE.size else [unit, unit]
+
+        self.assertEqual(self.read_through(tamper, timeout="30s").code, 0)
+
+    def test_two_idses_swapped(self):
+        """Two of them at once, each with the other's answers under its own tags."""
+        answers = [[], []]
+
+        def swap(mine):
+            def tamper(direction, unit):
+                if direction == "up" or unit[16:17] != bytes([wire.RESPONSE]):
+                    return [unit]
+                answers[mine].append(unit[16:])
+                theirs = answers[1 - mine]
+                return [unit[:16] + theirs[-1]] if theirs else [unit]
+            return tamper
+
+        relays = [wire.Relay(self.address, swap(mine)) for mine in (0, 1)]
+        with relays[0], relays[1]:
+            # So that there is something to swap from the start.
+            lab.sevmon_through(relays[0]).ok("read", self.place, 4096, "--root", self.root)
+            with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                runs = [pool.submit(lab.sevmon_through(relay).try_read, self.place, COUNT, "--root",
+                                    self.root, "--timeout", "1500ms") for relay in relays]
+            for outcome, data in (run.result() for run in runs):
+                self.assertEqual(outcome.code, 3, outcome)
+                self.assertIsNone(data)
+                self.assertIn("forged", outcome.err)
+
+    def test_recorded_run_after_a_reboot(self):
+        """What an IDS was answered before the agent's reboot, to one that asks after it."""
+        with wire.Relay(self.address) as relay:
+            lab.sevmon_through(relay).ok("read", self.place, 4096, "--root", self.root)
+            said = {kind: relay.frames("up", kind) for kind in (wire.INITIATE, wire.REQUEST)}
+            old = {kind: relay.frames("down", kind)
+                   for kind in (wire.CHALLENGE, wire.ACCEPT, wire.RESPONSE)}
+        self.start()
+        for kinds in ((wire.CHALLENGE, wire.ACCEPT, wire.RESPONSE), (wire.CHALLENGE,),
+                      (wire.ACCEPT,), (wire.RESPONSE,)):
+            def tamper(direction, unit):
+                if direction == "up" or unit[16:17] == b"" or unit[16] not in kinds:
+                    return [unit]
+                return [unit[:16] + old[unit[16]][0]]
+
+            with self.subTest(kinds=kinds):
+                self.assertEqual(self.read_through(tamper, 4096, "400ms").code, 3)
+        with socket.create_connection(self.address, 10) as peer:
+            peer.settimeout(30)
+            for frame in said[wire.INITIATE] + said[wire.REQUEST]:
+                peer.sendall(wire.ENVELOPE.pack(len(frame), 1, 0, 0) + frame)
+                self.assertEqual(len(wire.receive_unit(peer)), wire.ENVELOPE.size)
+
+    def test_junk_without_end(self):
+        """Nothing right ever comes, and the stream never pauses."""
+        def tamper(direction, unit):
+            if direction == "up" or unit[16:17] != bytes([wire.RESPONSE]):
+                return [unit]
+            return [unit[:16] + unit[16:-1] + bytes([unit[-1] ^ 1])] * 200
+
+        outcome = self.read_through(tamper, 4096, "500ms")
+        self.assertEqual(outcome.code, 3, outcome)
+        self.assertIn("forged", outcome.err)
+
+    # -- floods
+
+    def test_flood_of_handshakes(self):
+        """HELLOs and forged INITIATEs from several connections, beside an IDS that reads."""
+        stop = threading.Event()
+        rng = random.Random(4)
+        sent = []
+
+        def flood():
+            while not stop.is_set():
+                try:
+                    with socket.create_connection(self.address, 10) as peer:
+                        peer.settimeout(10)
+                        for _ in range(50):
+                            kind = rng.choice([wire.HELLO, wire.INITIATE])
+                            frame = bytes([kind, 1]).ljust(16, b"\0") + rng.randbytes(128)
+                            peer.sendall(wire.ENVELOPE.pack(len(frame), 1, 0, 0) + frame)
+                            wire.receive_unit(peer)
+                            sent.append(kind)
+                            if stop.is_set():
+                                break
+                except OSError:
+                    pass
+
+        threads = [threading.Thread(target=flood) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(5):
+                data = self.ids.read(self.place, COUNT, "--root", self.root, "--timeout", "60s")
+                self.assertEqual(data, self.truth)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        self.assertGreater(len(sent), 20)
+
+    def test_half_open_connections(self):
+        """As many as one machine may have, half an envelope in each: the next client is told; once
+        they are gone, or come from elsewhere, it is served."""
+        def half_open(source, count):
+            peers = []
+            for _ in range(count):
+                peers.append(socket.create_connection(self.address, 10, (source, 0)))
+                peers[-1].sendall(b"\x10\0\0")
+            return peers
+
+        def close(peers):
+            for peer in peers:
+                peer.close()
+
+        others = half_open("127.0.0.2", 8)
+        self.assertEqual(self.ids.read(self.place, 4096, "--root", self.root), self.truth[:4096])
+        own = half_open("127.0.0.1", 8)
+        outcome = self.ids("read", self.place, 16, "--root", self.root)
+        self.assertEqual(outcome.code, 3, outcome)
+        self.assertIn("too many connections", outcome.err)
+        close(own)
+        end = time.monotonic() + guests.PATIENCE_S
+        while self.ids("read", self.place, 16, "--root", self.root).code != 0:
+            self.assertLess(time.monotonic(), end, "still refused")
+        close(others)
 
     # -- what shows
 
