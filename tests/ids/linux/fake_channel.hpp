@@ -27,6 +27,7 @@ class FakeChannel final : public Channel {
   std::map<std::pair<std::uint64_t, std::uint8_t>, std::map<std::uint64_t, std::uint64_t>> tables;
   std::uint16_t answer_status = SEVMON_ANSWER_OK;
   unsigned exchanges = 0;
+  unsigned max_exchanges = 1U << 31;  // then the channel is gone
 
   void map(std::uint64_t root_frame, std::uint8_t levels, std::uint64_t gva, std::uint64_t gpa,
            std::uint64_t bytes) {
@@ -35,7 +36,8 @@ class FakeChannel final : public Channel {
   }
 
   common::Result<std::vector<Response>> exchange(std::span<const Request> requests) override {
-    ++exchanges;
+    if (++exchanges > max_exchanges)
+      return common::Error{common::ErrorCode::kConnect, "fake: enough"};
     std::vector<Response> responses;
     for (const auto& request : requests) responses.push_back(answer(request));
     return responses;

@@ -9,6 +9,7 @@
 #include <sevmon/text.hpp>
 
 #include "ids/linux/fake_channel.hpp"
+#include "linux/locate.hpp"
 
 namespace sevmon::ids {
 namespace {
@@ -272,6 +273,15 @@ TEST(Attach, NothingThereAndNoProfiles) {
   Target target;
   target.candidates.clear();
   EXPECT_TRUE(has(target.expect_mismatch(), "profiles: none"));
+}
+
+TEST(Attach, TheTargetDoesNotDecideHowFarIsSearched) {
+  Target target;
+  target.channel.max_exchanges = 600;  // of 944 places each, 2 MiB apart: a little over 1 TiB
+  const auto found = find_load_deltas(target.channel, {}, target.info, UINT64_MAX >> 12, {});
+  ASSERT_TRUE(found) << found.error().message();
+  EXPECT_TRUE(found->empty());
+  EXPECT_GT(target.channel.exchanges, 500U);
 }
 
 TEST(Attach, RefusalsOfTheAgent) {
