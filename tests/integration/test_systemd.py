@@ -13,6 +13,7 @@ import tempfile
 import unittest
 import pathlib
 
+import debian
 import guests
 import lab
 import truth
@@ -21,26 +22,6 @@ from guests import CACHE, PROXY_PORT, ROOT, SHELL_PORT
 
 PACKAGES = ("systemd", "systemd-sysv", "udev", "dbus", "iproute2", "kmod", "libstdc++6",
             "libxencall1", "libseccomp2", "busybox-static")
-SHELL_UNIT = """[Unit]
-Description=the tests' shell
-[Service]
-ExecStart=/bin/busybox nc -ll -p 7101 -e /usr/local/bin/remote-line
-[Install]
-WantedBy=multi-user.target
-"""
-NETWORK_UNIT = """[Unit]
-Description=network of the tests
-Before=network.target
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/sbin/modprobe e1000e
-ExecStart=/bin/sh -c 'until ip link show eth0; do sleep 0.2; done'
-ExecStart=/sbin/ip addr add 10.0.2.15/24 dev eth0
-ExecStart=/sbin/ip link set eth0 up
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 def debian_root():
@@ -75,8 +56,8 @@ def make_initramfs():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(kernel / path, root / path)
         subprocess.run(["/sbin/depmod", "-b", root, release], check=True, capture_output=True)
-        (root / "etc/systemd/system/test-shell.service").write_text(SHELL_UNIT)
-        (root / "etc/systemd/system/test-network.service").write_text(NETWORK_UNIT)
+        for name, text in debian.UNITS.items():
+            (root / "etc/systemd/system" / name).write_text(text)
         shutil.copy(ROOT / "scripts/lib/guest-remote-line", root / "usr/local/bin/remote-line")
         (root / "usr/local/bin/remote-line").chmod(0o755)
         (root / "init").symlink_to("/sbin/init")
