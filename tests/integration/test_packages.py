@@ -65,7 +65,7 @@ class Installed(unittest.TestCase):
         self.addCleanup(self.root.close)
 
     def apt(self, root, verb, *names):
-        return root.run("apt-get", "-y", "--no-download", "-o", "Dpkg::Options::=--force-confold",
+        return root.run("apt-get", "-y", "-o", "Dpkg::Options::=--force-confold",
                         verb, *names).stdout
 
     def install(self, root, debs):
