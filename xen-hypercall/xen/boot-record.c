@@ -30,6 +30,8 @@ static void __init record(const sevmon_module_t *kernel,
                           unsigned long headroom,
                           const sevmon_module_t *initrd, const char *cmdline)
 {
+    sevmon_confine_early(hardware_domain);
+
     digest(&boot.kernel, sevmon_module_bytes(kernel) + headroom,
            sevmon_module_size(kernel) - headroom);
 
@@ -96,6 +98,7 @@ void __init sevmon_dom0_built(struct domain *d)
         boot.origin_frame = PFN_DOWN(boot.origin_address);
     }
 
+    sevmon_confine(d);
     sevmon_probe_iommu(d);
     if ( sevmon_deny_keys(d) )
         panic("sevmon: cannot keep Dom0 from the key's copies\n");

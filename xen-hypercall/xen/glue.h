@@ -44,6 +44,7 @@ struct sevmon_cpu {
     struct sevmon_work work;
     struct sevmon_xmm xmm;
     struct sevmon_trap traps[256];
+    bool busy; /* in the agent */
 };
 
 extern struct sevmon_cpu *sevmon_cpus[NR_CPUS]; /* set before Dom0 exists */
@@ -54,7 +55,13 @@ static inline struct sevmon_cpu *sevmon_this_cpu(void)
 }
 
 extern struct sevmon_agent sevmon_agent;
-extern bool sevmon_agent_on; /* set once, before Dom0 exists */
+extern bool sevmon_agent_on; /* set before Dom0 exists; see sevmon_end() */
+
+/*
+ * The machine is about to sleep: wipe all keys, and be off from now on.  What
+ * wakes up is not ours.
+ */
+void sevmon_end(void);
 
 /* Where the keys came from; NULL as long as there are none. */
 extern const struct sevmon_key_source *sevmon_key_source;
@@ -131,6 +138,26 @@ void sevmon_probe_sev(void);
 /* Once Dom0, `d`, is built. */
 void sevmon_probe_iommu(const struct domain *d);
 uint64_t sevmon_c_bit_mask(void);
+
+/* ---- policy.c --------------------------------------------------------- */
+
+extern bool sevmon_guests; /* Xen's option sevmon-guests */
+
+/* Before the first hook. */
+void sevmon_set_policy(void);
+
+/* ---- confine.c -------------------------------------------------------- */
+
+/* Before Dom0, `d`, gets its devices, and when it is built. */
+void sevmon_confine_early(const struct domain *d);
+void sevmon_confine(struct domain *d);
+
+bool sevmon_pci_writable(uint32_t machine_bdf, unsigned int first,
+                         unsigned int last);
+
+/* ---- efi-memory.c ----------------------------------------------------- */
+
+void sevmon_protect_efi(void);
 
 /* ---- scan.c ----------------------------------------------------------- */
 

@@ -16,14 +16,42 @@
 
 static int run_agent(struct sevmon_cpu *cpu, unsigned int frame_bytes)
 {
-    int rc;
+    int rc = -ENODEV;
 
-    sevmon_xmm_save(&cpu->xmm);
-    rc = sevmon_agent_frame(&sevmon_agent, &cpu->work, frame_bytes);
-    sevmon_xmm_restore(&cpu->xmm);
-    sevmon_wipe_stack();
+    /* Either sevmon_end() waits for this, or this sees that it was called. */
+    ACCESS_ONCE(cpu->busy) = true;
+    smp_mb();
+
+    if ( ACCESS_ONCE(sevmon_agent_on) )
+    {
+        sevmon_xmm_save(&cpu->xmm);
+        rc = sevmon_agent_frame(&sevmon_agent, &cpu->work, frame_bytes);
+        sevmon_xmm_restore(&cpu->xmm);
+        sevmon_wipe_stack();
+    }
+
+    smp_mb();
+    ACCESS_ONCE(cpu->busy) = false;
 
     return rc;
+}
+
+void sevmon_end(void)
+{
+    unsigned int i;
+
+    ACCESS_ONCE(sevmon_agent_on) = false;
+    smp_mb();
+
+    for ( i = 0; i < nr_cpu_ids; i++ )
+    {
+        while ( sevmon_cpus[i] && ACCESS_ONCE(sevmon_cpus[i]->busy) )
+            cpu_relax();
+        if ( sevmon_cpus[i] )
+            sevmon_wipe(&sevmon_cpus[i]->work, sizeof(sevmon_cpus[i]->work));
+    }
+
+    sevmon_wipe(&sevmon_agent, sizeof(sevmon_agent));
 }
 
 long do_sevmon_op(unsigned int cmd, XEN_GUEST_HANDLE_PARAM(void) in,

@@ -70,6 +70,7 @@ void __init sevmon_claim_keys(module_t *mods, unsigned int count,
 {
     unsigned int i;
 
+    sevmon_set_policy();
     sevmon_claim_secret(mods, count, boot_e820);
 
     modules = mods;

@@ -15,7 +15,7 @@
 struct sevmon_cpu *__ro_after_init sevmon_cpus[NR_CPUS];
 
 struct sevmon_agent sevmon_agent;
-bool __ro_after_init sevmon_agent_on;
+bool __read_mostly sevmon_agent_on;
 const struct sevmon_key_source *__ro_after_init sevmon_key_source;
 
 static const struct sevmon_key_source *const __initconstrel sources[] = {

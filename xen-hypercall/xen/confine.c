@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What of the machine Dom0 may touch by itself: ports, memory that is not
+ * RAM of a guest, and PCI configuration.  Xen keeps the interrupt controllers,
+ * the IOMMUs and the timers that it uses; here go the ways round: code of
+ * Xen's and of the firmware's that Dom0 could rewrite, and what makes the
+ * firmware run Dom0's code beneath Xen.
+ */
+#include <xen/acpi.h>
+#include <xen/delay.h>
+#include <xen/iocap.h>
+#include <xen/pci.h>
+#include <xen/pci_regs.h>
+#include <xen/sched.h>
+
+#include <asm/hvm/io.h>
+#include <asm/io.h>
+#include <asm/mm.h>
+#include <asm/setup.h>
+
+#include "glue.h"
+
+#define CLASS_HOST_BRIDGE  0x0600
+#define CLASS_ISA_BRIDGE   0x0601
+#define CLASS_OTHER_BRIDGE 0x0680 /* PIIX4's power management */
+
+/* PIRQ routing, in PIIX and ICH: the only registers that Linux's ACPI sets. */
+#define PIRQ_FIRST 0x60
+#define PIRQ_LAST  0x6b
+
+#define PM1_SCI_EN (1U << 0)
+#define PM1_SLP_EN (1U << 13)
+
+static const struct port_range {
+    uint16_t first, last;
+} closed_ports[] __initconst = {
+    { 0x00, 0x1f }, /* the ISA DMA controllers write to RAM */
+    { 0x81, 0x8f },
+    { 0xc0, 0xdf },
+    { 0xb2, 0xb3 }, /* a system management interrupt, with Dom0's registers */
+};
+
+static uint16_t class_of(pci_sbdf_t sbdf)
+{
+    return pci_conf_read16(sbdf, PCI_CLASS_DEVICE);
+}
+
+/*
+ * Host bridges open the memory of system management mode and say what is RAM.
+ * The others move the ports of power management to where nobody looks.
+ */
+bool sevmon_pci_writable(uint32_t machine_bdf, unsigned int first,
+                         unsigned int last)
+{
+    switch ( class_of((pci_sbdf_t){ .sbdf = machine_bdf }) )
+    {
+    case CLASS_HOST_BRIDGE:
+        return false;
+
+    case CLASS_ISA_BRIDGE:
+    case CLASS_OTHER_BRIDGE:
+        return first >= PIRQ_FIRST && last <= PIRQ_LAST;
+    }
+
+    return true;
+}
+
+/* PVH has no hook for each write: all of the device is read-only. */
+static void __init protect_function(pci_sbdf_t sbdf, bool pv)
+{
+    uint16_t class = class_of(sbdf);
+
+    if ( class != CLASS_HOST_BRIDGE &&
+         (pv || (class != CLASS_ISA_BRIDGE && class != CLASS_OTHER_BRIDGE)) )
+        return;
+
+    if ( pci_ro_device(sbdf.seg, sbdf.bus, sbdf.devfn) )
+        panic("sevmon: cannot protect %pp\n", &sbdf);
+}
+
+static void __init protect_bridges(bool pv)
+{
+    unsigned int slot, bus, function;
+
+    for ( bus = 0; bus < 256; bus++ )
+        for ( slot = 0; slot < 32; slot++ )
+            for ( function = 0; function < 8; function++ )
+            {
+                pci_sbdf_t sbdf = PCI_SBDF(0, bus, PCI_DEVFN(slot, function));
+
+                if ( pci_conf_read16(sbdf, PCI_VENDOR_ID) != 0xffff )
+                    protect_function(sbdf, pv);
+                else if ( !function )
+                    break;
+            }
+}
+
+void __init sevmon_confine_early(const struct domain *d)
+{
+    protect_bridges(is_pv_domain(d));
+    sevmon_protect_efi();
+}
+
+/* ---- power management -------------------------------------------------- */
+
+#ifdef CONFIG_HVM
+/* A PVH kernel powers off by itself; see XENPF_enter_acpi_sleep. */
+static int cf_check pm1_control(int dir, unsigned int port, unsigned int bytes,
+                                uint32_t *value)
+{
+    if ( bytes != 2 || port & 1 )
+    {
+        if ( dir == IOREQ_READ )
+            *value = ~0;
+        return X86EMUL_OKAY;
+    }
+
+    if ( dir == IOREQ_READ )
+    {
+        *value = inw(port);
+        return X86EMUL_OKAY;
+    }
+
+    if ( *value & PM1_SLP_EN )
+        sevmon_end();
+    outw(*value, port);
+
+    return X86EMUL_OKAY;
+}
+#endif
+
+static int __init close_pm1(struct domain *d,
+                            const struct acpi_generic_address *block)
+{
+    unsigned int port = block->address;
+
+    if ( !port || block->space_id != ACPI_ADR_SPACE_SYSTEM_IO )
+        return 0;
+
+#ifdef CONFIG_HVM
+    if ( is_hvm_domain(d) )
+        register_portio_handler(d, port, 2, pm1_control);
+#endif
+
+    /* PV: reads as all ones, so ACPI is on.  Sleep goes through Xen. */
+    return ioports_deny_access(d, port, port + 1);
+}
+
+/* What Dom0 would do first, by the port that is now closed. */
+static void __init enable_acpi(void)
+{
+    unsigned int port = acpi_sinfo.pm1a_cnt_blk.address, wait_ms;
+
+    if ( !acpi_smi_cmd || !acpi_enable_value || !port ||
+         acpi_sinfo.pm1a_cnt_blk.space_id != ACPI_ADR_SPACE_SYSTEM_IO )
+        return;
+
+    if ( inw(port) & PM1_SCI_EN )
+        return;
+
+    outb(acpi_enable_value, acpi_smi_cmd);
+    for ( wait_ms = 0; wait_ms < 3000 && !(inw(port) & PM1_SCI_EN); wait_ms++ )
+        mdelay(1);
+}
+
+/* ---- ports and memory -------------------------------------------------- */
+
+static int __init close_ports(struct domain *d)
+{
+    unsigned int i;
+    int rc = 0;
+
+    for ( i = 0; i < ARRAY_SIZE(closed_ports); i++ )
+        rc |= ioports_deny_access(d, closed_ports[i].first,
+                                  closed_ports[i].last);
+
+    enable_acpi();
+    if ( acpi_smi_cmd )
+        rc |= ioports_deny_access(d, acpi_smi_cmd, acpi_smi_cmd);
+    rc |= close_pm1(d, &acpi_sinfo.pm1a_cnt_blk);
+    rc |= close_pm1(d, &acpi_sinfo.pm1b_cnt_blk);
+
+    return rc;
+}
+
+/*
+ * A PV Dom0 may map the first megabyte, and with it the code that starts
+ * further CPUs and wakes the machine, in Xen's mode, from low RAM.  Of that
+ * range firmware tables are in the first page and above the RAM.
+ */
+static int __init close_low_memory(struct domain *d)
+{
+    unsigned int i;
+    int rc = 0;
+
+    for ( i = 0; i < e820.nr_map; i++ )
+    {
+        const struct e820entry *e = &e820.map[i];
+        unsigned long first = max(PFN_UP(e->addr), 1UL);
+        unsigned long end = min(PFN_DOWN(e->addr + e->size), 0x100UL);
+
+        if ( e->type == E820_RAM && first < end )
+            rc |= iomem_deny_access(d, first, end - 1);
+    }
+
+    rc |= iomem_deny_access(d, PFN_DOWN(trampoline_phys),
+                            PFN_UP(trampoline_phys + trampoline_end -
+                                   trampoline_start) - 1);
+
+    return rc;
+}
+
+void __init sevmon_confine(struct domain *d)
+{
+    if ( close_ports(d) || close_low_memory(d) )
+        panic("sevmon: cannot confine Dom0\n");
+
+    if ( sevmon_guests )
+    {
+        printk("sevmon: Dom0 may make guests: it controls Xen\n");
+        return;
+    }
+
+    /* Not a control domain any more: policy.c. */
+    d->is_privileged = false;
+}
