@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What docs/dom0-powers.md says that root of Dom0 cannot do, tried by root of Dom0.
+
+    test ──► shell in Dom0 ──► dom0-powers ──raw hypercalls, ports, PCI──► Xen
+      └──── afterwards: sevmon status ──────────────────────────────────────┘ (agent)
+
+A method here is the test that the table names; it runs for a PV and a PVH Dom0.
+"""
+
+import unittest
+
+import guests
+import lab
+
+
+class Powers:
+    NAME = None
+    PVH = False
+
+    @classmethod
+    def setUpClass(cls):
+        cls.guest = lab.start_dom0(cls.NAME, pvh=cls.PVH)
+        cls.addClassCleanup(cls.guest.stop)
+        cls.ids = lab.ids(cls.guest)
+
+    def tearDown(self):
+        self.guest.check_alive()
+
+    def powers(self, group):
+        output = self.guest.shell(f"dom0-powers {group}", timeout_s=300, check=False).decode()
+        self.assertIn("dom0-powers: OK", output)
+
+    def refused(self, group):
+        """And Xen and its agent live."""
+        self.powers(group)
+        self.ids.ok("--development", "status")
+
+    def test_platform_op(self):
+        self.refused("platform_op")
+
+    def test_sysctl(self):
+        self.refused("sysctl")
+
+    def test_domctl(self):
+        self.refused("domctl")
+
+    def test_memory_op(self):
+        self.refused("memory_op")
+
+    def test_physdev_op(self):
+        self.refused("physdev_op")
+
+    def test_hypercalls(self):
+        self.refused("hypercalls")
+
+    def test_ram(self):
+        """Frames of RAM, Xen's trampoline below 1 MiB among them, as if they were a device's."""
+        if self.PVH:
+            self.skipTest("a PVH Dom0 has no operation that maps a machine's frame")
+        self.refused("ram")
+
+    def test_devices(self):
+        self.refused("devices")
+
+    def test_pci(self):
+        self.refused("pci")
+
+    def test_ports(self):
+        self.refused("ports")
+
+    def test_allowed(self):
+        """What Dom0 needs."""
+        self.powers("allowed")
+        self.assertIn("sevmon: on", self.guest.console())
+        self.ids.ok("ps")
+
+    def test_zz_sleep(self):
+        """The last one: the agent's keys are gone, Dom0 goes on, and then powers off."""
+        self.powers("sleep")
+        outcome = self.ids("status")
+        self.assertEqual(outcome.code, 3, outcome)
+        self.guest.shell("(sleep 1; poweroff -f) >/dev/null 2>&1 &")
+        self.guest.process.wait(guests.PATIENCE_S)
+
+
+class PvDom0Powers(Powers, unittest.TestCase):
+    NAME = "powers-pv"
+
+    def tearDown(self):
+        if "sleep" not in self.id():
+            super().tearDown()
+
+
+class PvhDom0Powers(PvDom0Powers):
+    NAME = "powers-pvh"
+    PVH = True
