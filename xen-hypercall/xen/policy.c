@@ -47,6 +47,9 @@ static int cf_check policy_platform_op(uint32_t op)
     case XENPF_get_cpuinfo:
     case XENPF_get_cpu_version:
     case XENPF_getidletime:
+#ifdef XENPF_get_dom0_console /* since Xen 4.18 */
+    case XENPF_get_dom0_console:
+#endif
         return 0;
 
     case XENPF_enter_acpi_sleep:
@@ -62,7 +65,7 @@ static int cf_check policy_platform_op(uint32_t op)
     return -EPERM;
 }
 
-static int cf_check policy_sysctl(int op)
+static int may_sysctl(unsigned int op)
 {
     if ( hardware() )
         return -EPERM;
@@ -88,6 +91,22 @@ static int cf_check policy_readconsole(uint32_t clear)
 {
     return clear ? -EPERM : 0;
 }
+
+#if __has_include(<asm/bootinfo.h>) /* Xen 4.20 has one hook for both */
+static int cf_check policy_sysctl(const struct xen_sysctl *op)
+{
+    if ( op->cmd == XEN_SYSCTL_readconsole &&
+         policy_readconsole(op->u.readconsole.clear) )
+        return -EPERM;
+
+    return may_sysctl(op->cmd);
+}
+#else
+static int cf_check policy_sysctl(int op)
+{
+    return may_sysctl(op);
+}
+#endif
 
 static int cf_check policy_console_io(struct domain *d, int cmd)
 {
@@ -162,7 +181,9 @@ void __init sevmon_set_policy(void)
 {
     xsm_ops.platform_op = policy_platform_op;
     xsm_ops.sysctl = policy_sysctl;
+#if !__has_include(<asm/bootinfo.h>)
     xsm_ops.readconsole = policy_readconsole;
+#endif
     xsm_ops.console_io = policy_console_io;
     xsm_ops.machine_memory_map = policy_machine_memory_map;
     xsm_ops.resource_plug_pci = policy_pci;

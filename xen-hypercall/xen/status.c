@@ -49,13 +49,16 @@ uint64_t sevmon_c_bit_mask(void)
  * Passed through, Dom0's devices reach everything.  In relaxed mode, a PV
  * Dom0's default, all RAM but Xen's image is mapped for them: Xen's heap, its
  * stacks and page tables, and the agent's work areas with it.  Only strict
- * mode confines them to Dom0's own memory.  Xen forgets its mode when it has
+ * mode confines them to Dom0's own memory.  Without interrupt remapping they
+ * raise any vector on any CPU by a write.  Xen forgets its mode when it has
  * booted, so it is noted before.
+ *
+ * A Dom0 that controls Xen could change all of that later.
  */
 void __init sevmon_probe_iommu(const struct domain *d)
 {
     dom0_confined = is_iommu_enabled(d) && !iommu_hwdom_passthrough &&
-                    iommu_hwdom_strict;
+                    iommu_hwdom_strict && iommu_intremap && !sevmon_guests;
 }
 
 /* Whoever the target is: Dom0's devices could write into Xen, too. */
