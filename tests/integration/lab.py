@@ -147,8 +147,8 @@ def xen(*options):
 @functools.lru_cache
 def dom0_initramfs():
     tools = [("--program", TOOLS / tool)
-             for tool in ("dom0-powers", "fpu-check", "hypercall-misuse", "fw-cfg-probe",
-                          "hello-probe", "map-probe", "xen-memory")]
+             for tool in ("dom0-powers", "edu-dma", "fpu-check", "hypercall-misuse",
+                          "fw-cfg-probe", "hello-probe", "map-probe", "xen-memory")]
     redirect = last_line("build-module", ROOT / "tests/integration/guest-modules/redirect.c")
     return last_line("make-dom0", BUILD, *(word for pair in tools for word in pair),
                      "--add", f"{redirect}=/redirect.ko")
