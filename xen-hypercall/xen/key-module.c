@@ -47,6 +47,7 @@ void __init sevmon_claim_keys(struct boot_info *bi, struct e820map *boot_e820)
 
     BUILD_BUG_ON(MAX_NR_BOOTMODS > BITS_PER_LONG);
 
+    sevmon_set_policy();
     sevmon_claim_secret(bi->mods, bi->nr_modules, boot_e820);
 
     modules = bi->mods;
