@@ -17,6 +17,9 @@
 #include <asm/io.h>
 #include <asm/mm.h>
 #include <asm/setup.h>
+#if __has_include(<asm/trampoline.h>) /* Xen 4.20 */
+#include <asm/trampoline.h>
+#endif
 
 #include "glue.h"
 
