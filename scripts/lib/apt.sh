@@ -17,7 +17,7 @@ die() {
 # `sevmon_apt_setup trixie` knows that release's sources, and nothing of bookworm: one list with
 # both would let names without a version mean the newer release's.
 sevmon_apt_setup() {
-  local release=${1:-bookworm}
+  local release=$1
   local dir=$SEVMON_CACHE/apt kinds=(deb deb-src)
   [[ $release == bookworm ]] || dir+=-$release kinds=(deb-src)
   sevmon_apt_config=$dir/apt.conf
