@@ -54,12 +54,22 @@ class Flood:
             self.process.wait()
 
 
+def second_watch(address, key, requests, interval="20ms"):
+    """A second IDS, which makes so many requests."""
+    return Watching(f"tcp:{address[0]}:{address[1]}", "-v", "--interval", interval, "--deadline",
+                    "5s", "--count", str(requests), key=key)
+
+
+def result(watch):
+    """(exit code, totals, each answer's time in ns, all lines), once it has ended."""
+    code, totals = watch.end()
+    return code, totals, [e["took_ns"] for e in watch.events("answer")], watch.lines
+
+
 def second_ids(address, key, requests, interval="20ms"):
-    """(exit code, totals, each answer's time in ns, all lines) of a second IDS's requests."""
-    with Watching(f"tcp:{address[0]}:{address[1]}", "-v", "--interval", interval, "--deadline", "5s",
-                  "--count", str(requests), key=key) as watch:
-        code, totals = watch.end()
-        return code, totals, [e["took_ns"] for e in watch.events("answer")], watch.lines
+    """result() of a second_watch()."""
+    with second_watch(address, key, requests, interval) as watch:
+        return result(watch)
 
 
 def folder():
