@@ -7,6 +7,7 @@ a line with its time; the end counts them as meson does. Needs what scripts/test
 """
 
 import argparse
+import importlib
 import pathlib
 import signal
 import sys
@@ -57,6 +58,22 @@ class Lines(unittest.TestResult):
         self._line("SKIP", test, f": {reason}")
 
 
+def run(name, part, result):
+    """The tests of a file. Once more, and saying so, if the emulator lost the machine."""
+    for is_last in (False, True):
+        module = importlib.import_module(f"test_{name}")
+        suite = unittest.TestSuite()
+        for case_suite in unittest.defaultTestLoader.loadTestsFromModule(module):
+            suite.addTests(t for t in case_suite if part in str(t))
+        ok, bad = result.ok, result.bad
+        suite.run(result)
+        lost = getattr(module, "lost_by_the_emulator", None)
+        if is_last or result.bad == bad or not lost or not lost():
+            return
+        print(f"AGAIN {name}: the emulator ended this machine, see lost_by_the_emulator()")
+        result.ok, result.bad = ok, bad
+
+
 def main():
     # Ended by timeout(1): guests.py then ends its virtual machines. (unittest catches SystemExit.)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -75,10 +92,7 @@ def main():
     lab.XEN_RELEASE = options.xen
     result = Lines()
     for name in names:
-        suite = unittest.TestSuite()
-        for case_suite in unittest.defaultTestLoader.loadTestsFromName(f"test_{name}"):
-            suite.addTests(t for t in case_suite if options.k in str(t))
-        suite.run(result)
+        run(name, options.k, result)
     print(f"\nOk: {result.ok}\nFail: {result.bad}\nSkipped: {len(result.skipped)}")
     return 1 if result.bad or result.ok == 0 else 0
 
