@@ -290,20 +290,22 @@ class Wire(unittest.TestCase):
     def test_two_idses_swapped(self):
         """Two of them at once, each with the other's answers under its own tags."""
         answers = [[], []]
+        swapping = threading.Event()
 
         def swap(mine):
             def tamper(direction, unit):
                 if direction == "up" or unit[16:17] != bytes([wire.RESPONSE]):
                     return [unit]
                 answers[mine].append(unit[16:])
-                theirs = answers[1 - mine]
-                return [unit[:16] + theirs[-1]] if theirs else [unit]
+                return [unit[:16] + answers[1 - mine][-1]] if swapping.is_set() else [unit]
             return tamper
 
         relays = [wire.Relay(self.address, swap(mine)) for mine in (0, 1)]
         with relays[0], relays[1]:
-            # So that there is something to swap from the start.
-            lab.sevmon_through(relays[0]).ok("read", self.place, 4096, "--root", self.root)
+            # So that both have something to swap from the start, whichever comes first.
+            for relay in relays:
+                lab.sevmon_through(relay).ok("read", self.place, 4096, "--root", self.root)
+            swapping.set()
             with concurrent.futures.ThreadPoolExecutor(2) as pool:
                 runs = [pool.submit(lab.sevmon_through(relay).try_read, self.place, COUNT, "--root",
                                     self.root, "--timeout", "1500ms") for relay in relays]
