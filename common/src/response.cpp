@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
 #include <string>
 
 #include <sevmon/codec.hpp>
@@ -54,6 +57,17 @@ Result<void> check_status(const sevmon_item_result& result, std::size_t index) {
   return {};
 }
 
+/// As all_zero(), but the same work whatever the bytes are.
+bool is_zero_throughout(std::span<const std::byte> bytes) {
+  std::uint64_t any = 0;
+  for (; !bytes.empty(); bytes = bytes.subspan(std::min(bytes.size(), sizeof(any)))) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data(), std::min(bytes.size(), sizeof(word)));
+    any |= word;
+  }
+  return any == 0;
+}
+
 /// Lay the items out by the request and compare with what the answer says of itself.
 Result<std::vector<ItemPlace>> place_items(const sevmon_request_body& request,
                                            std::span<const sevmon_item_result> results,
@@ -70,8 +84,10 @@ Result<std::vector<ItemPlace>> place_items(const sevmon_request_body& request,
       return malformed_item(i, "occupies " + std::to_string(results[i].bytes) + " bytes, not " +
                                    std::to_string(bytes));
     const auto offset = layout.place(bytes);
-    if (is_read(item) && results[i].status != SEVMON_STATUS_OK &&
-        !all_zero(data.subspan(offset, bytes)))
+    // All of the data is looked at, whatever was asked for and was there: the relay sees how long
+    // it takes until the next request.
+    const bool is_zero = is_zero_throughout(data.subspan(offset, bytes));
+    if (is_read(item) && results[i].status != SEVMON_STATUS_OK && !is_zero)
       return malformed_item(i, "a failed read with data");
     places.push_back({results[i].status, results[i].level,
                       static_cast<std::uint32_t>(SEVMON_DATA_OFFSET) + offset, bytes});
@@ -79,6 +95,7 @@ Result<std::vector<ItemPlace>> place_items(const sevmon_request_body& request,
   if (data_bytes != layout.used())
     return malformed(std::to_string(data_bytes) + " bytes of data, not " +
                      std::to_string(layout.used()));
+  if (!is_zero_throughout(data.subspan(layout.used()))) return malformed("data behind the items");
   return places;
 }
 

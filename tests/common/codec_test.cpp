@@ -334,6 +334,8 @@ TEST_F(ResponseTest, BentHeadsAndResults) {
       [&] { results_[2].status = 0; },   // and a good one has
       [&] { results_[3].bytes = UINT32_MAX; },
       [&] { body_[SEVMON_DATA_OFFSET + 74] = std::byte{1}; },  // a failed read with data
+      [&] { body_[SEVMON_DATA_OFFSET + 75] = std::byte{1}; },  // data behind the items
+      [&] { body_.back() = std::byte{1}; },
       [&] { results_[4].status = 1; },
       [&] { results_[58].bytes = 1; },
   };
