@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write the seeds of the fuzz targets response, envelope and ids_key: run in tests/fuzz."""
+"""Write the seeds of the fuzz targets response, envelope, ids_key and ids_handshake: run in tests/fuzz."""
 
 import pathlib
 import struct
@@ -75,3 +75,41 @@ write("ids_key", "reserved", key(zero=1))
 write("ids_key", "truncated", key()[:-1])
 write("ids_key", "trailing", key() + b"\0")
 write("ids_key", "no-psk", key()[:48] + bytes(32))
+
+
+def raw(frame):
+    return b"\0" + struct.pack("<H", len(frame)) + frame
+
+
+def notice(code):
+    return b"\1" + struct.pack("<i", code)
+
+
+def wait(ms):
+    return b"\2" + struct.pack("<H", ms)
+
+
+def answer(where=0, by=0):
+    return b"\3" + struct.pack("<HB", where, by)
+
+
+def accept(where, byte):
+    return b"\4" + bytes([where, byte])
+
+
+write("ids_handshake", "genuine", answer() + answer())
+write("ids_handshake", "silence", wait(500) + wait(500))
+write("ids_handshake", "challenge-twice", answer() + answer() + answer())
+write("ids_handshake", "challenge-changed", b"".join(answer(at, 1) for at in (0, 1, 4, 16, 32, 48, 64)))
+write("ids_handshake", "accept-changed",
+      answer() + b"".join(answer(at, 128) for at in (0, 1, 8, 16, 32, 64, 143)) + answer())
+write("ids_handshake", "accept-truncated", answer() + raw(bytes([4, 1]) + bytes(141)))
+write("ids_handshake", "no-session", accept(4, 0) + answer() + answer())
+write("ids_handshake", "full", accept(0, 2) + accept(4, 0) + (answer() + answer() + wait(800)) * 3)
+write("ids_handshake", "malformed", accept(0, 1) + accept(4, 0) + answer() + answer())
+write("ids_handshake", "reserved", accept(31, 1) + answer() + answer())
+for code in (-1, 1, 2, 3, 4, 5, 6, 7, 8, 9):
+    write("ids_handshake", f"notice-{code}", notice(code) + answer() + answer() + notice(code))
+write("ids_handshake", "rejected-until-the-end", (answer() + notice(1) + wait(60)) * 9)
+write("ids_handshake", "lengths", b"".join(raw(bytes([4, 1]).ljust(n, b"\0")[:n]) for n in
+                                           (0, 1, 15, 16, 143, 144, 145)))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write the seeds of proxy_envelope, proxy_config, image_elf and image_lime: make_proxy_corpus.py DIR"""
+"""Write the seeds of proxy_envelope, proxy_config, image_elf, image_lime and image_raw: make_proxy_corpus.py DIR"""
 import pathlib
 import struct
 import sys
@@ -92,6 +92,12 @@ def lime(first, last, content, version=1):
 
 
 seed("image_lime", "two", lime(0x1000, 0x11FF, page) + lime(0x4000, 0x41FF, page))
+seed("image_raw", "two-pages", bytes(8192))
+seed("image_raw", "no-whole-page", bytes(4095))
+seed("image_raw", "empty", b"")
+seed("image_raw", "kdump", b"KDUMP   ".ljust(4096, b"\0"))
+seed("image_raw", "elf", b"\x7fELF".ljust(4096, b"\0"))
+seed("image_raw", "lime", lime(0, 4095, bytes(4096)))
 seed("image_lime", "reversed", lime(1, 0, page))
 seed("image_lime", "whole-space", lime(0, 2**64 - 1, page))
 seed("image_lime", "version", lime(0, 511, page, 2))

@@ -16,10 +16,11 @@ namespace {
 std::vector<std::filesystem::path> corpus(int argc, char** argv) {
   std::vector<std::filesystem::path> files;
   for (int i = 1; i < argc; ++i) {
-    if (!std::filesystem::is_directory(argv[i])) {
+    if (std::filesystem::is_regular_file(argv[i])) {
       files.emplace_back(argv[i]);
       continue;
     }
+    if (!std::filesystem::is_directory(argv[i])) continue;  // then there is no corpus
     for (const auto& entry : std::filesystem::recursive_directory_iterator{argv[i]})
       if (entry.is_regular_file()) files.push_back(entry.path());
   }
