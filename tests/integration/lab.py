@@ -19,6 +19,9 @@ XEN_RELEASE = "4.17"
 BUILD = pathlib.Path(os.environ.get("SEVMON_BUILD", CACHE / "build" / "release"))
 SEVMON = BUILD / "ids" / "cli" / "sevmon"
 PROXY = BUILD / "dom0-proxy" / "dom0-proxy"
+# The same, built with the address and undefined sanitizers.
+SANITIZED = pathlib.Path(os.environ.get("SEVMON_SANITIZED", CACHE / "build" / "clang-asan"))
+HOSTILE = SANITIZED / "tests" / "ids" / "hostile"
 TOOLS = BUILD / "tests" / "integration" / "guest-tools"
 
 

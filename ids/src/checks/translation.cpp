@@ -65,7 +65,8 @@ class Pass {
         root_{kernel.root().frame.value},
         levels_{kernel.root().levels},
         tables_{channel, domain, kernel.facts().status.c_bit_mask, options.max_tables},
-        compare_{tables_, levels_, options.max_findings} {}
+        compare_{tables_, levels_, options.max_findings},
+        max_findings_{options.max_findings} {}
 
   Result<TranslationReport> run() {
     if (auto done = find_spaces(); !done) return done.error();
@@ -75,13 +76,17 @@ class Pass {
     if (auto done = compare_.run(); !done) return done.error();
     auto entries = check_entry_points(kernel_, tables_, vcpus_);
     if (!entries) return entries.error();
-    report_.findings = compare_.findings();
-    report_.findings.insert(report_.findings.end(), entries->begin(), entries->end());
+    // Those of the entries first: they are few, and there is a bound for all together.
+    report_.findings = *std::move(entries);
+    report_.findings.insert(report_.findings.end(), compare_.findings().begin(),
+                            compare_.findings().end());
+    const bool over = report_.findings.size() > max_findings_;
+    if (over) report_.findings.resize(max_findings_);
     for (auto& finding : report_.findings)
       if (finding.text.empty()) finding.text = describe(finding);
     report_.tables = tables_.size();
     report_.vcpus = vcpus_.size();
-    if (compare_.cut() || tables_.full())
+    if (over || compare_.cut() || tables_.full())
       note("over a bound of tables or findings: the rest was not looked at");
     return std::move(report_);
   }
@@ -287,6 +292,7 @@ class Pass {
   const unsigned levels_;
   PageTables tables_;
   TableCompare compare_;
+  const std::size_t max_findings_;
   std::vector<VcpuState> vcpus_;
   std::optional<std::uint64_t> efi_root_;
   std::map<std::pair<std::uint64_t, bool>, std::size_t> by_root_;
