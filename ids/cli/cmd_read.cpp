@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <memory>
+#include <utility>
 
 #include <sevmon/text.hpp>
 
 #include "command.hpp"
+#include "file_sink.hpp"
 
 namespace sevmon::cli {
 namespace {
@@ -88,55 +84,16 @@ class DumpSink final : public Sink {
   Output& output_;
 };
 
-/// A file that appears when it is complete: half a dump is never taken for a whole one.
-class FileSink final : public Sink {
+class OutputFile final : public Sink {
  public:
-  static Result<std::unique_ptr<Sink>> open(const std::string& path) {
-    auto sink = std::make_unique<FileSink>();
-    sink->path_ = path;
-    if (path == "-") {
-      sink->fd_ = dup(STDOUT_FILENO);
-    } else if (struct stat status; stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
-      // Root must not replace /dev/null, or a FIFO that somebody reads.
-      sink->fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-    } else {
-      sink->temporary_ = path + ".XXXXXX";
-      sink->fd_ = mkostemp(sink->temporary_.data(), O_CLOEXEC);
-      if (sink->fd_ < 0) sink->temporary_.clear();
-    }
-    if (sink->fd_ < 0) return sink->failed("cannot be created");
-    return std::unique_ptr<Sink>{std::move(sink)};
-  }
-  ~FileSink() override {
-    if (fd_ >= 0) close(fd_);
-    if (!temporary_.empty()) unlink(temporary_.c_str());
-  }
-
+  explicit OutputFile(std::unique_ptr<FileSink> file) : file_{std::move(file)} {}
   Result<void> take(std::uint64_t, std::span<const std::byte> bytes) override {
-    while (!bytes.empty()) {
-      const auto written = write(fd_, bytes.data(), bytes.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return failed("cannot be written");
-      bytes = bytes.subspan(static_cast<std::size_t>(written));
-    }
-    return {};
+    return file_->write(bytes);
   }
-  Result<void> finish() override {
-    if (temporary_.empty()) return {};
-    if (fsync(fd_) != 0) return failed("cannot be written");
-    if (rename(temporary_.c_str(), path_.c_str()) != 0) return failed("cannot be replaced");
-    temporary_.clear();
-    return {};
-  }
+  Result<void> finish() override { return file_->finish(); }
 
  private:
-  Error failed(const char* what) const {
-    return {ErrorCode::kIo, path_ + ' ' + what + ": " + std::strerror(errno)};
-  }
-
-  std::string path_;
-  std::string temporary_;
-  int fd_ = -1;
+  std::unique_ptr<FileSink> file_;
 };
 
 /// Reads a range of any length, holding a chunk of it.
@@ -229,6 +186,13 @@ Result<int> run(Session& session, const Arguments& arguments) {
   const Error wraps{ErrorCode::kUsage, "the range goes past the end of the address space"};
   if (place->symbol.empty() && past_end(place->offset)) return wraps;
 
+  // Before anything is read that comes from outside.
+  std::unique_ptr<Sink> sink;
+  if (!arguments.file.empty()) {
+    auto opened = FileSink::open(arguments.file);
+    if (!opened) return opened.error();
+    sink = std::make_unique<OutputFile>(std::move(*opened));
+  }
   const auto root = arguments.physical ? ids::Root{} : session.root(arguments.root);
   if (!root) return root.error();
   const auto address = session.resolve(*place);
@@ -239,16 +203,10 @@ Result<int> run(Session& session, const Arguments& arguments) {
 
   auto json_sink = std::make_unique<JsonSink>();
   const JsonSink* json = json_sink.get();
-  std::unique_ptr<Sink> sink;
-  if (!arguments.file.empty()) {
-    auto opened = FileSink::open(arguments.file);
-    if (!opened) return opened.error();
-    sink = std::move(*opened);
-  } else if (session.output.json()) {
+  if (!sink && session.output.json())
     sink = std::move(json_sink);
-  } else {
+  else if (!sink)
     sink = std::make_unique<DumpSink>(session.output);
-  }
   Reader reader{**channel, session.domain(), *root, arguments};
   if (auto done = reader.run(address->value, *bytes, *sink); !done) return done.error();
   if (auto done = sink->finish(); !done) return done.error();

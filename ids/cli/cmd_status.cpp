@@ -183,13 +183,13 @@ void print(Output& output, const ids::TargetFacts& facts, const ids::Channel& ch
 }
 
 Result<int> run(Session& session) {
+  const auto own = detect_own_sev();  // from files that a confined process cannot open
   const auto channel = session.channel();
   if (!channel) return channel.error();
   const auto round_trip = median_round_trip(**channel, session.domain());
   if (!round_trip) return round_trip.error();
   const auto facts = ids::read_facts(**channel, session.domain());
   if (!facts) return facts.error();
-  const auto own = detect_own_sev();
   const auto lacks = find_lacks(facts->status, own);
   const bool development = session.options.development.value_or(false);
 

@@ -182,6 +182,7 @@ Result<int> run(Session& session, const Flags& flags) {
   const auto settings = take_flags(flags, session.options);
   if (!settings) return settings.error();
   if (auto ok = session.check_target(); !ok) return ok.error();
+  session.reconnects = true;
   // A wrong path shall not look like an outage.
   if (session.options.connect->starts_with("tcp:"))
     for (const auto& path : session.options.keys)

@@ -8,8 +8,9 @@
 namespace sevmon::cli {
 
 common::Result<std::unique_ptr<ids::Channel>> open_image(const std::string& path,
-                                                         const ids::ChannelOptions& options) {
-  auto connection = proxy::connect_image(path);
+                                                         const ids::ChannelOptions& options,
+                                                         const ImageOpened& opened) {
+  auto connection = proxy::connect_image(path, proxy::ImageFormat::kAuto, opened);
   if (!connection) return connection.error();
   auto key = ids::Key::parse(connection->key_file);
   explicit_bzero(connection->key_file.data(), connection->key_file.size());

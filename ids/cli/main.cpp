@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // sevmon: arguments, dispatch, exit codes. The only file here that exits.
-#include <sys/prctl.h>
-
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string_view>
 
+#include <sevmon/secrets.hpp>
+
 #include "command.hpp"
+#include "confinement.hpp"
 
 namespace sevmon::cli {
 namespace {
 
 /// Global options as text: an option that was not given leaves the configuration file's value.
 struct Globals {
-  std::string connect, config, profile, domain, timeout, color;
+  std::string connect, config, profile, domain, timeout, color, user;
   std::vector<std::string> keys;
   bool json = false, stats = false, verbose = false, development = false;
 };
@@ -30,6 +31,7 @@ void add_globals(CLI::App& app, Globals& globals) {
   app.add_option("--domain", globals.domain, "dom0 (default) or a domain's number");
   app.add_option("--timeout", globals.timeout, "wait that long for each answer: 250ms, 5s");
   app.add_option("--color", globals.color, "auto (default), always or never");
+  app.add_option("--user", globals.user, "when root: become that user (nobody) once connected");
   app.add_flag("--json", globals.json, "print one JSON document");
   app.add_flag("--stats", globals.stats, "say how many round trips and bytes it took");
   app.add_flag("--development", globals.development, "status: accept what production must not");
@@ -54,6 +56,7 @@ common::Result<void> take_globals(const Globals& globals, Options& options) {
   options.keys = globals.keys;
   set(options.config, globals.config);
   set(options.profile, globals.profile);
+  set(options.user, globals.user);
   options.json = globals.json;
   options.stats = globals.stats;
   options.verbose = globals.verbose;
@@ -102,6 +105,8 @@ int run(int argc, char** argv) {
   if (auto taken = take_globals(globals, session.options); !taken)
     return session.output.fail(taken.error());
   session.output.set_color(session.options.color.value_or(Color::kAuto));
+  if (!ids::lock_secrets() && session.options.verbose)
+    session.output.warn("keys are not locked in memory: RLIMIT_MEMLOCK is too low");
   const auto code = chosen(session);
   session.collect_stats();
   return code ? session.output.finish(*code) : session.output.fail(code.error());
@@ -111,7 +116,7 @@ int run(int argc, char** argv) {
 }  // namespace sevmon::cli
 
 int main(int argc, char** argv) {
-  prctl(PR_SET_DUMPABLE, 0);      // session keys must not end in a core file
+  sevmon::cli::protect_memory();
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error to report, not a death
   try {
     return sevmon::cli::run(argc, argv);

@@ -61,6 +61,7 @@ void set_default(std::optional<T>& option, T value) {
 Result<void> take_text(Options& options, std::string_view name, const std::string& value) {
   if (name == "connect") set_default(options.connect, value);
   if (name == "profile") set_default(options.profile, expand_home(value));
+  if (name == "user") set_default(options.user, value);
   if (name == "timeout") {
     const auto timeout = parse_timeout(value);
     if (!timeout) return timeout.error();
@@ -95,7 +96,8 @@ Result<void> take_keys(Options& options, const toml::node& node) {
 }
 
 Result<void> take_setting(Options& options, std::string_view name, const toml::node& node) {
-  static constexpr std::string_view kTexts[] = {"connect", "profile", "timeout", "color", "domain"};
+  static constexpr std::string_view kTexts[] = {"connect", "profile", "timeout",
+                                                "color",   "domain",  "user"};
   if (name == "key") return take_keys(options, node);
   if (name == "development") {
     if (!node.is_boolean()) return usage("development must be true or false");

@@ -22,6 +22,7 @@ struct Options {
   std::vector<std::string> keys;
   std::optional<std::string> config;  // given on the command line: must exist
   std::optional<std::string> profile;
+  std::optional<std::string> user;  // to become when root
   std::optional<std::uint16_t> domain;
   std::optional<std::chrono::milliseconds> timeout;
   std::optional<Color> color;

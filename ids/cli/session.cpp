@@ -9,6 +9,7 @@
 #include <sevmon/text.hpp>
 #include <sevmon/transport.hpp>
 
+#include "confinement.hpp"
 #include "image_source.hpp"
 
 namespace sevmon::cli {
@@ -72,6 +73,12 @@ Result<std::vector<ids::Profile>> load_directory(const std::string& path, Output
 
 }  // namespace
 
+Result<void> Session::confine_process() const {
+  const bool again = reconnects || options.keys.size() > 1;  // the second key: a second connection
+  return confine(again ? SystemCalls::kReconnects : SystemCalls::kSettled,
+                 options.user.value_or(reconnects ? "root" : ""));
+}
+
 Result<std::unique_ptr<ids::Channel>> Session::open_tcp(
     std::string_view target, const ids::ChannelOptions& channel_options) {
   const auto address = parse_tcp(target);
@@ -87,6 +94,7 @@ Result<std::unique_ptr<ids::Channel>> Session::open_tcp(
     const auto& path = options.keys[i];
     auto transport = ids::connect_tcp(address->host, address->port, channel_options.answer_timeout);
     if (!transport) return transport.error();
+    if (auto confined = confine_process(); !confined) return confined.error();
     auto opened = ids::Channel::open(std::move(*transport), std::move(keys[i]), channel_options);
     if (opened) {
       // Once: a watch connects again and again.
@@ -121,7 +129,8 @@ Result<std::unique_ptr<ids::Channel>> Session::open_channel(
   if (auto ok = check_target(); !ok) return ok.error();
   const std::string_view connect = *options.connect;
   if (connect.starts_with("image:"))
-    return open_image(std::string{connect.substr(6)}, channel_options);
+    return open_image(std::string{connect.substr(6)}, channel_options,
+                      [this](std::span<const std::byte>) { return confine_process(); });
   return open_tcp(connect.substr(4), channel_options);
 }
 

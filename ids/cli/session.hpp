@@ -23,6 +23,9 @@ class Session {
  public:
   Options options;
   Output output;
+  /// Set by a command that connects again and again, and reads its key anew each time: it is not
+  /// made another user without --user.
+  bool reconnects = false;
 
   /// Connect on first use. @return kUsage, kKey, and errors of Channel::open().
   common::Result<ids::Channel*> channel();
@@ -56,6 +59,8 @@ class Session {
   void collect_stats();
 
  private:
+  /// Before the first byte from outside.
+  common::Result<void> confine_process() const;
   common::Result<std::unique_ptr<ids::Channel>> open_tcp(std::string_view target,
                                                          const ids::ChannelOptions& options);
 

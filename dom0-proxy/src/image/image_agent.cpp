@@ -66,9 +66,10 @@ ImageAgent::~ImageAgent() = default;
 
 Result<std::unique_ptr<ImageAgent>> ImageAgent::open(const std::string& path,
                                                      std::span<const std::byte> key_file,
-                                                     ImageFormat format) {
+                                                     ImageFormat format,
+                                                     const ImageOpened& opened) {
   if (auto able = check_machine(); !able) return able.error();
-  auto image = MemoryImage::open(path, format);
+  auto image = MemoryImage::open(path, format, opened);
   if (!image) return image.error();
   auto impl = std::make_unique<Impl>(*std::move(image), path);
   const int error =

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "image/layout.hpp"
+#include "image/memory_image.hpp"
 
 #include <sevmon/result.hpp>
 
@@ -23,7 +24,8 @@ class ImageAgent {
   ///         AES-NI, PCLMULQDQ and SSE4.1; kKey: no key file; kInternal: a self-test failed.
   static common::Result<std::unique_ptr<ImageAgent>> open(const std::string& path,
                                                           std::span<const std::byte> key_file,
-                                                          ImageFormat format = ImageFormat::kAuto);
+                                                          ImageFormat format = ImageFormat::kAuto,
+                                                          const ImageOpened& opened = {});
   ~ImageAgent();
 
   /// Hand in one frame. @return the answer's size, at the start of `out`, or -errno as the

@@ -72,10 +72,11 @@ Result<std::vector<std::byte>> draw_key_file() {
 
 }  // namespace
 
-Result<ImageConnection> connect_image(const std::string& path, ImageFormat format) {
+Result<ImageConnection> connect_image(const std::string& path, ImageFormat format,
+                                      const ImageOpened& opened) {
   auto key_file = draw_key_file();
   if (!key_file) return key_file.error();
-  auto agent = ImageAgent::open(path, *key_file, format);
+  auto agent = ImageAgent::open(path, *key_file, format, opened);
   if (!agent) {
     explicit_bzero(key_file->data(), key_file->size());
     return agent.error();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "image/layout.hpp"
+#include "image/memory_image.hpp"
 
 #include <sevmon/transport.hpp>
 
@@ -23,6 +24,7 @@ struct ImageConnection {
 /// walker that they take on a live Dom0. send() runs the agent at once, on the caller's thread.
 /// @return errors of ImageAgent::open(); kIo without randomness.
 common::Result<ImageConnection> connect_image(const std::string& path,
-                                              ImageFormat format = ImageFormat::kAuto);
+                                              ImageFormat format = ImageFormat::kAuto,
+                                              const ImageOpened& opened = {});
 
 }  // namespace sevmon::proxy

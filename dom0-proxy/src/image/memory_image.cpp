@@ -6,9 +6,12 @@
 
 namespace sevmon::proxy {
 
-common::Result<MemoryImage> MemoryImage::open(const std::string& path, ImageFormat format) {
+common::Result<MemoryImage> MemoryImage::open(const std::string& path, ImageFormat format,
+                                              const ImageOpened& opened) {
   auto file = MappedFile::open(path);
   if (!file) return file.error();
+  if (opened)
+    if (auto done = opened(file->bytes()); !done) return done.error();
   auto layout = read_layout(file->bytes(), format);
   if (!layout) return common::Error{layout.error().code, path + ": " + layout.error().detail};
   return MemoryImage{*std::move(file), *std::move(layout)};

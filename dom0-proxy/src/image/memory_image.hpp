@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -10,11 +12,15 @@
 
 namespace sevmon::proxy {
 
+/// Called with the file's bytes before anything looks at them: the place to give up privileges.
+using ImageOpened = std::function<common::Result<void>(std::span<const std::byte>)>;
+
 /// A guest's memory at one instant, out of a file. Immutable, thread-safe.
 class MemoryImage {
  public:
-  /// @return errors of MappedFile::open() and read_layout(), with the path.
-  static common::Result<MemoryImage> open(const std::string& path, ImageFormat format);
+  /// @return errors of MappedFile::open(), `opened` and read_layout(), with the path.
+  static common::Result<MemoryImage> open(const std::string& path, ImageFormat format,
+                                          const ImageOpened& opened = {});
 
   /// The 4096 bytes of frame `gfn`, at any alignment; empty unless all of it is in the image.
   std::span<const std::byte> frame(std::uint64_t gfn) const;

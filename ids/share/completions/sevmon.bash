@@ -2,7 +2,7 @@
 # bash completion for sevmon(1)
 _sevmon() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} word command='' i
-  local globals='--connect --key --config --profile --domain --timeout --color --json --stats
+  local globals='--connect --key --config --profile --domain --timeout --color --user --json --stats
     --development --verbose --help --version'
   local options=''
   COMPREPLY=()
@@ -16,7 +16,7 @@ _sevmon() {
       mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$cur")
       return
       ;;
-    --connect | --domain | --timeout | --root) return ;;
+    --connect | --user | --domain | --timeout | --root) return ;;
     --interval | --deadline | --silence | --ps | --count | --duration) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do

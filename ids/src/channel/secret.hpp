@@ -13,25 +13,33 @@ namespace sevmon::ids {
 
 using ByteView = std::span<const std::uint8_t>;
 
+/// Zeros in locked memory, if lock_secrets() was called, or else on the ordinary heap.
+std::uint8_t* allocate_secret(std::size_t bytes);
+
 /// Bytes that wipe themselves: keys, and whatever keys are made from.
 template <std::size_t kBytes>
 class Secret {
  public:
   Secret() = default;
   explicit Secret(std::span<const std::uint8_t, kBytes> bytes) {
-    std::copy(bytes.begin(), bytes.end(), bytes_.begin());
+    std::copy(bytes.begin(), bytes.end(), data());
   }
-  Secret(const Secret&) = default;
-  Secret& operator=(const Secret&) = default;
-  ~Secret() { OPENSSL_cleanse(bytes_.data(), kBytes); }
+  Secret(const Secret& other) : Secret{other.view()} {}
+  Secret& operator=(const Secret& other) {
+    std::copy_n(other.data(), kBytes, data());
+    return *this;
+  }
+  ~Secret() { OPENSSL_secure_clear_free(bytes_, kBytes); }
 
-  std::span<const std::uint8_t, kBytes> view() const { return bytes_; }
-  std::span<std::uint8_t, kBytes> edit() { return bytes_; }
-  std::uint8_t* data() { return bytes_.data(); }
-  const std::uint8_t* data() const { return bytes_.data(); }
+  std::span<const std::uint8_t, kBytes> view() const {
+    return std::span<const std::uint8_t, kBytes>{bytes_, kBytes};
+  }
+  std::span<std::uint8_t, kBytes> edit() { return std::span<std::uint8_t, kBytes>{bytes_, kBytes}; }
+  std::uint8_t* data() { return bytes_; }
+  const std::uint8_t* data() const { return bytes_; }
 
  private:
-  std::array<std::uint8_t, kBytes> bytes_{};
+  std::uint8_t* const bytes_ = allocate_secret(kBytes);
 };
 
 inline ByteView as_u8(std::span<const std::byte> bytes) {

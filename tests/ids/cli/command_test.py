@@ -242,6 +242,28 @@ class Command(unittest.TestCase):
         missing = self.dir / "missing.key"
         self.assertEqual(self.count_connections(no_agent, "--key", first, "--key", missing)[1], 0)
 
+    def test_confined_before_the_first_answer(self):
+        """As /proc shows the process that waits for its first byte."""
+        key = self.dir / "confined.key"
+        self.expect(0, "keygen", key, self.dir / "confined-agent.keys")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"tcp:127.0.0.1:{server.getsockname()[1]}"
+            with subprocess.Popen([SEVMON, "--connect", address, "--key", key, "--timeout", "60s",
+                                   "status"], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL) as process:
+                connection, _ = server.accept()
+                self.assertEqual(len(connection.recv(160, socket.MSG_WAITALL)), 160)  # its hello
+                status = dict(line.split(":\t", 1) for line in pathlib.Path(
+                    f"/proc/{process.pid}/status").read_text().splitlines() if ":\t" in line)
+                connection.close()
+                self.assertEqual(process.wait(60), 3)
+        self.assertEqual(status["NoNewPrivs"], "1")
+        self.assertEqual(status["Seccomp"], "2")
+        self.assertGreater(int(status["VmLck"].split()[0]), 0)
+        if os.geteuid() == 0:
+            self.assertEqual(set(status["Uid"].split()), {"65534"})
+            self.assertEqual(int(status["CapEff"], 16), 0)
+
     def test_unusable_keys_exit_2(self):
         key = self.dir / "short.key"
         key.write_bytes(b"SEVMONKY")
