@@ -239,6 +239,27 @@ TEST_F(Relaying, APeerThatDoesNotReadHoldsBoundedMemoryForABoundedTime) {
 
 // ---- Deadlines ----
 
+TEST_F(Relaying, APeerThatDoesNotReadIsSentAway) {
+  settings_.deadlines.write = std::chrono::milliseconds{100};
+  start();
+  const Client client{endpoint_};
+  // More than the sockets between the two hold, and nobody reads it.
+  std::thread asking{[&] {
+    while (client.send(1, frame_of({.kind = Order::kSize, .number = kMaxAnswerBytes}))) continue;
+  }};
+  wait_until([this] { return backend_->submitted > 0; });
+  wait_until([this] { return server_->connections() == 0; });
+  asking.join();
+}
+
+TEST_F(Relaying, APeerThatIsSentAwayIsNotWaitedFor) {
+  start();
+  const Client client{endpoint_};
+  client.send_raw(Bytes(sizeof(sevmon_envelope)));  // of no bytes: malformed
+  EXPECT_EQ(client.receive_notice(), SEVMON_NOTICE_MALFORMED);
+  wait_until([this] { return server_->connections() == 0; });  // though this side stays open
+}
+
 TEST_F(Relaying, SilentPeersAreSentAway) {
   settings_.deadlines.idle = std::chrono::milliseconds{50};
   start();

@@ -3,15 +3,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <gtest/gtest.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xen/xen.h>
 // Needs the types of the header above it.
 #include <xen/sys/privcmd.h>
 
+#include <linux/capability.h>
 #include <algorithm>
 #include <thread>
 
@@ -30,17 +34,22 @@
 namespace sevmon::proxy::test {
 namespace {
 
-// Runs `check` in a child, in the sandbox. @return its exit status: 0 when `check` held.
+// Runs `check` in a child. @return its exit status: 0 when `check` held.
 template <typename Check>
-int in_sandbox(Check check) {
+int in_child(Check check) {
   const pid_t child = ::fork();
-  if (child == 0) {
-    if (!forbid_new_privileges() || !enter_sandbox()) ::_exit(99);
-    ::_exit(check() ? 0 : 1);
-  }
+  if (child == 0) ::_exit(check() ? 0 : 1);
   int status = 0;
   ::waitpid(child, &status, 0);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+template <typename Check>
+int in_sandbox(Check check) {
+  return in_child([&] {
+    if (!forbid_new_privileges() || !enter_sandbox()) ::_exit(99);
+    return check();
+  });
 }
 
 class Sandbox : public ::testing::Test {
@@ -63,6 +72,12 @@ TEST_F(Sandbox, RefusesFilesNetworkProcessesAndOtherIoctls) {
   EXPECT_EQ(in_sandbox([] { return refused(::execl("/bin/true", "true", nullptr)); }), 0);
   EXPECT_EQ(in_sandbox([] { return refused(::ioctl(0, IOCTL_PRIVCMD_MMAPBATCH_V2, nullptr)); }), 0);
   EXPECT_EQ(in_sandbox([] { return refused(::ioctl(0, FIONREAD, nullptr)); }), 0);
+  // Not even ones whose lower half is the hypercall's.
+  EXPECT_EQ(in_sandbox([] {
+              return refused(::syscall(SYS_ioctl, -1, 1UL << 32 | IOCTL_PRIVCMD_HYPERCALL, 0));
+            }),
+            0);
+  EXPECT_EQ(in_sandbox([] { return refused(::prctl(PR_SET_DUMPABLE, 1)); }), 0);
 }
 
 TEST_F(Sandbox, LetsTheHypercallThrough) {
@@ -99,6 +114,39 @@ TEST_F(Sandbox, LetsTheHelperServe) {
               eventfd_write(stop.get(), 1);
               thread.join();
               return reply == message;
+            }),
+            0);
+}
+
+bool has_no_capability() {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+  if (::syscall(SYS_capget, &header, sets)) return false;
+  return std::ranges::all_of(sets, [](const auto& set) {
+    return set.effective == 0 && set.permitted == 0 && set.inheritable == 0;
+  });
+}
+
+TEST(Privileges, NothingOfRootIsLeft) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root has something to give up";
+  EXPECT_EQ(in_child([] {
+              const gid_t groups[] = {0, 5};
+              if (::setgroups(2, groups)) return false;
+              if (!become({.uid = 12345, .gid = 54321})) return false;
+              uid_t uid[3];
+              gid_t gid[3];
+              ::getresuid(&uid[0], &uid[1], &uid[2]);
+              ::getresgid(&gid[0], &gid[1], &gid[2]);
+              return std::ranges::all_of(uid, [](uid_t id) { return id == 12345; }) &&
+                     std::ranges::all_of(gid, [](gid_t id) { return id == 54321; }) &&
+                     ::getgroups(0, nullptr) == 0 && has_no_capability();
+            }),
+            0);
+}
+
+TEST(Privileges, ProgramsThatItStartsGainNone) {
+  EXPECT_EQ(in_child([] {
+              return forbid_new_privileges() && ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
             }),
             0);
 }

@@ -114,6 +114,24 @@ TEST_F(Helper, ResultsThatCannotBeBecomeAnError) {
   }
 }
 
+TEST_F(Helper, AnAnswerThatIsNotOfItsOwnSizeBecomesAnError) {
+  // What is in the buffer behind the answer is somebody else's.
+  class WrongSize : public AgentCall {
+   public:
+    long call(unsigned, std::span<const std::byte>, std::span<const std::byte>& answer) override {
+      answer = buffer_;
+      return static_cast<long>(buffer_.size()) - 1;
+    }
+
+   private:
+    const Bytes buffer_ = Bytes(64);
+  } call;
+  const RunningHelper helper{path_, call};
+  const Peer peer{path_};
+  peer.send(1, kFrame);
+  EXPECT_EQ(peer.receive().status, -EIO);
+}
+
 TEST_F(Helper, WhatIsOverTheRateIsNotAskedAgain) {
   std::atomic<int> busy = 1;
   FakeCall call{

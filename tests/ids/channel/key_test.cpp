@@ -85,6 +85,13 @@ TEST_F(KeyTest, OthersMayNotReadIt) {
     EXPECT_TRUE(Key::load(write("key", key_file(), mode))) << mode;
 }
 
+TEST_F(KeyTest, NoFileOfSomebodyElses) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+  const auto file = write("key", key_file());
+  ASSERT_EQ(::chown(file.c_str(), 12345, 0), 0);
+  EXPECT_EQ(code_of(Key::load(file)), ErrorCode::kKey);
+}
+
 TEST_F(KeyTest, OnlyPlainFiles) {
   fs::create_symlink(write("key", key_file()), path("link"));
   EXPECT_EQ(code_of(Key::load(path("link"))), ErrorCode::kKey);
