@@ -20,6 +20,7 @@ KEYS = uuid.UUID("d8a8fdc8-6eb7-4c6c-a544-25f6fbd1b9b2")
 OTHER = uuid.UUID("736869e5-84f0-4973-92ec-06879ce3da0b")  # a disk's passphrase
 PAGE = 4096
 BASE_IS_RELATIVE, BOOT_SERVICES_DATA = 1, 2
+RUNTIME_CODE, RUNTIME_DATA = 5, 6  # EFI_MEMORY_TYPE
 MASK = 0xA5
 
 
@@ -91,3 +92,21 @@ def probe(guest, address):
     assert "map-probe: done" in output, output
     return {way: None if what == "refused" else bytes.fromhex(what)
             for way, what in re.findall(r"^(\S+) (refused|[0-9a-f]+)$", output, re.M)}
+
+
+def described(guest, kind):
+    """[(first, last)]: memory of an EFI type, as Xen says at boot with loglvl=all."""
+    return [(int(first, 16), int(last, 16)) for first, last in re.findall(
+        rf"\(XEN\)  ([0-9a-f]+)-([0-9a-f]+) type={kind} attr=8", guest.console())]
+
+
+def changes(guest, address):
+    """Can Dom0's root write there? It tries with the page's last byte, and puts it back."""
+    place = address + PAGE - 1
+    before = memory(guest, place, 1)
+    for byte in (before[0] ^ 0xFF, before[0]):
+        guest.shell(f"printf '\\{byte:03o}' | dd of=/dev/mem bs=1 seek={place} conv=notrunc "
+                    "2>/dev/null; true")
+        if byte != before[0]:
+            written = memory(guest, place, 1)
+    return written != before

@@ -67,3 +67,12 @@ class Dma(unittest.TestCase):
                                    ["-M", "q35", "-device", "intel-iommu,intremap=on"])
         self.assertEqual(status.json["result"]["agent"]["iommu"], "none")
         self.assertEqual(said["own memory moved"], "yes")
+
+    def test_with_iommu_without_interrupt_remapping(self):
+        """A device's write to FEExxxxxh raises what it likes: not protected, and the IDS knows. (With
+        iommu=force Xen does not even start.)"""
+        said, status = self.attack("dma-no-intremap", "dom0-iommu=strict",
+                                   ["-M", "q35", "-device", "intel-iommu,intremap=off"])
+        self.assertEqual(said["Xen's memory written"], "no")
+        self.assertEqual(status.code, 3, status)
+        self.assertEqual(status.json["result"]["agent"]["iommu"], "none")

@@ -110,7 +110,8 @@ class PvDom0(EfiTests, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.keys = Keys()
-        cls.boot("efi-pv", efi.Secret(efi.key_area(cls.keys.agent)), agent_key=cls.keys.module)
+        cls.boot("efi-pv", efi.Secret(efi.key_area(cls.keys.agent)), agent_key=cls.keys.module,
+                 xen_args="loglvl=all")
 
     def test_status(self):
         found = self.ids(self.keys.first).result("--development", "status")
@@ -157,6 +158,18 @@ class PvDom0(EfiTests, unittest.TestCase):
     def test_one_copy(self):
         self.check_one_copy([self.keys.first, self.keys.second])
 
+    def test_runtime_services(self):
+        """Code and tables that Xen calls: Dom0's root reads them, and writes in vain."""
+        _, control = efi.addresses(self.guest)
+        self.assertTrue(efi.changes(self.guest, control), "the test's own check: its way in works")
+        for kind in (efi.RUNTIME_CODE, efi.RUNTIME_DATA):
+            places = efi.described(self.guest, kind)
+            self.assertTrue(places, f"no memory of type {kind}")
+            for first, last in places:
+                self.assertFalse(efi.changes(self.guest, first), hex(first))
+                self.assertFalse(efi.changes(self.guest, last & -efi.PAGE), hex(last))
+        self.guest.check_alive()
+
 
 class BootServicesData(EfiTests, unittest.TestCase):
     """Memory that Xen takes for free; and the boot after the keys changed."""
@@ -193,10 +206,13 @@ class BootServicesData(EfiTests, unittest.TestCase):
 class HostileTables(unittest.TestCase):
     """Xen boots, says why there is no agent, and touches nothing."""
 
-    def check(self, name, secret, why, off="the key file is not valid"):
+    def boot(self, name, secret):
         with efi.start(f"efi-{name}", secret, wait=False) as guest:
             guest.wait_console(r"Serial input to DOM0")
-            console = guest.console()
+            return guest.console()
+
+    def check(self, name, secret, why, off="the key file is not valid"):
+        console = self.boot(name, secret)
         self.assertRegex(console, r"\(XEN\) sevmon: EFI secret area 0x[0-9a-f]+.*: " + why)
         self.assertIn(f"(XEN) sevmon: off: {off}", console)
         self.assertNotIn("sevmon: on", console)
@@ -224,6 +240,19 @@ class HostileTables(unittest.TestCase):
         for name, secret, why in self.cases():
             with self.subTest(table=name):
                 self.check(name, secret, why)
+
+
+    def test_in_use(self):
+        """An area over Xen itself or over the kernel that it starts: where those were a boot ago, and
+        so are again."""
+        area = efi.key_area(lab.keys()[0])
+        console = self.boot("before-in-use", efi.Secret(area, size=0))
+        for name, place in (("xen", r"Xen image load base address: 0x([0-9a-f]+)"),
+                            ("kernel", r"vmlinuz: 0x([0-9a-fA-F]+)-")):
+            # Two MiB into Xen, where its code begins.
+            base = int(re.search(place, console)[1], 16) + 0x200000 * (name == "xen")
+            with self.subTest(over=name):
+                self.check(f"over-{name}", efi.Secret(area, base=base, flags=0), "it is in use")
 
 
 class ScanOfXens(unittest.TestCase):
