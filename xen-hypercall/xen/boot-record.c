@@ -7,7 +7,6 @@
  */
 #include <xen/domain_page.h>
 #include <xen/init.h>
-#include <xen/lib.h>
 #include <xen/mm.h>
 #include <xen/sha2.h>
 #include <xen/string.h>
@@ -26,12 +25,11 @@ static void __init digest(struct sevmon_file_digest *file, const void *bytes,
 }
 
 /* Xen moved the kernel up, to make room for its unpacking: `headroom`. */
-static void __init record(const sevmon_module_t *kernel,
-                          unsigned long headroom,
-                          const sevmon_module_t *initrd, const char *cmdline)
+void __init sevmon_record_files(const sevmon_module_t *kernel,
+                                unsigned long headroom,
+                                const sevmon_module_t *initrd,
+                                const char *cmdline)
 {
-    sevmon_confine_early(hardware_domain);
-
     digest(&boot.kernel, sevmon_module_bytes(kernel) + headroom,
            sevmon_module_size(kernel) - headroom);
 
@@ -42,29 +40,6 @@ static void __init record(const sevmon_module_t *kernel,
     if ( cmdline && *cmdline )
         digest(&boot.cmdline, cmdline, strlen(cmdline));
 }
-
-#ifdef SEVMON_BOOT_INFO
-
-void __init sevmon_record_dom0(const struct boot_info *bi)
-{
-    unsigned int kernel = first_boot_module_index(bi, BOOTMOD_KERNEL);
-    unsigned int initrd = first_boot_module_index(bi, BOOTMOD_RAMDISK);
-    const struct boot_module *image = &bi->mods[kernel];
-
-    record(image, image->headroom,
-           initrd < bi->nr_modules ? &bi->mods[initrd] : NULL,
-           image->cmdline_pa ? __va(image->cmdline_pa) : NULL);
-}
-
-#else /* !SEVMON_BOOT_INFO */
-
-void __init sevmon_record_dom0(const module_t *kernel, unsigned long headroom,
-                               const module_t *initrd, const char *cmdline)
-{
-    record(kernel, headroom, initrd, cmdline);
-}
-
-#endif /* SEVMON_BOOT_INFO */
 
 /* The frame that holds `address` in the tables that Xen made for Dom0. */
 static uint64_t __init frame_of(struct vcpu *v, unsigned long address)
@@ -82,7 +57,7 @@ static uint64_t __init frame_of(struct vcpu *v, unsigned long address)
     return frame;
 }
 
-void __init sevmon_dom0_built(struct domain *d)
+void __init sevmon_record_origin(const struct domain *d)
 {
     struct vcpu *v = d->vcpu[0];
 
@@ -97,13 +72,6 @@ void __init sevmon_dom0_built(struct domain *d)
         boot.origin = SEVMON_ORIGIN_PVH;
         boot.origin_frame = PFN_DOWN(boot.origin_address);
     }
-
-    sevmon_confine(d);
-    sevmon_probe_iommu(d);
-    if ( sevmon_deny_keys(d) )
-        panic("sevmon: cannot keep Dom0 from the key's copies\n");
-
-    sevmon_scan();
 }
 
 unsigned int cf_check sevmon_boot_record(const struct sevmon_target *target,

@@ -120,6 +120,14 @@ void sevmon_status(const struct sevmon_target *target,
 int sevmon_random_init(const void *secret, size_t bytes);
 int sevmon_random(void *bytes, size_t count);
 
+/* ---- boot-record.c ---------------------------------------------------- */
+
+/* Before Dom0 is built from these; no initrd and no command line are NULL. */
+void sevmon_record_files(const sevmon_module_t *kernel, unsigned long headroom,
+                         const sevmon_module_t *initrd, const char *cmdline);
+/* Once Dom0, `d`, is built: where it will start. */
+void sevmon_record_origin(const struct domain *d);
+
 /* ---- entry-points.c --------------------------------------------------- */
 
 /* What `v`, of a PV domain, has registered; `traps` is scratch. */

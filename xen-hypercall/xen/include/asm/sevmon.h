@@ -27,15 +27,16 @@ void sevmon_efi_table(const void *guid, const void *table);
  * moved or overwritten, and hide a module with keys from whoever looks for an
  * initrd or microcode.  A moved module leaves a copy behind.
  *
- * Record: before Dom0 is built from the modules.
+ * Before Dom0: when it is about to be built from the modules, and has no
+ * devices yet.
  */
 #ifdef SEVMON_BOOT_INFO
 void sevmon_claim_keys(struct boot_info *bi, struct e820map *boot_e820);
-void sevmon_record_dom0(const struct boot_info *bi);
+void sevmon_before_dom0(const struct boot_info *bi);
 #else
 void sevmon_claim_keys(module_t *mods, unsigned int count, unsigned long *map,
                        struct e820map *boot_e820);
-void sevmon_record_dom0(const module_t *kernel, unsigned long headroom,
+void sevmon_before_dom0(const module_t *kernel, unsigned long headroom,
                         const module_t *initrd, const char *cmdline);
 #endif
 
@@ -58,12 +59,12 @@ static inline void sevmon_efi_table(const void *guid, const void *table) {}
 #ifdef SEVMON_BOOT_INFO
 static inline void sevmon_claim_keys(struct boot_info *bi,
                                      struct e820map *boot_e820) {}
-static inline void sevmon_record_dom0(const struct boot_info *bi) {}
+static inline void sevmon_before_dom0(const struct boot_info *bi) {}
 #else
 static inline void sevmon_claim_keys(module_t *mods, unsigned int count,
                                      unsigned long *map,
                                      struct e820map *boot_e820) {}
-static inline void sevmon_record_dom0(const module_t *kernel,
+static inline void sevmon_before_dom0(const module_t *kernel,
                                       unsigned long headroom,
                                       const module_t *initrd,
                                       const char *cmdline) {}
