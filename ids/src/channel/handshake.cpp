@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <sevmon/cursor.hpp>
+#include <sevmon/text.hpp>
 
 namespace sevmon::ids {
 namespace {
@@ -16,6 +17,9 @@ constexpr unsigned kMaxTries = 8;
 constexpr milliseconds kFirstBackoff{8};
 // Between two looks for a free place: each costs the agent a Diffie-Hellman.
 constexpr milliseconds kPlaceBackoff{500};
+// After a challenge of another agent's: an honest relay answers a frame once, so ours would have to
+// overtake an injected one.
+constexpr milliseconds kOtherAgentGrace{500};
 
 template <common::Plain T>
 std::vector<std::byte> to_frame(const T& value) {
@@ -32,6 +36,16 @@ sevmon_prologue make_prologue(const sevmon_challenge& challenge) {
   std::ranges::copy(challenge.boot_nonce, prologue.boot_nonce);
   std::ranges::copy(challenge.challenge, prologue.challenge);
   return prologue;
+}
+
+/// Whose challenge this is, if nothing else is wrong with it.
+std::optional<common::IdBytes> agent_of(std::span<const std::byte> frame,
+                                        const common::IdBytes& ids_id) {
+  common::Reader reader{frame};
+  const auto challenge = reader.take<sevmon_challenge>();
+  const auto agent_id = std::to_array(challenge.agent_id);
+  if (!reader.done() || !common::decode_challenge(frame, ids_id, agent_id)) return std::nullopt;
+  return agent_id;
 }
 
 /// An agent answers an IDS that it does not know, or knows no longer, like one whose key is wrong.
@@ -121,6 +135,7 @@ std::vector<std::byte> Handshake::initiate() {
 void Handshake::await(State state, TimePoint now, std::uint32_t tag) {
   state_ = state;
   tag_ = tag;
+  other_agent_.reset();
   wake_ = std::min(now + answer_timeout_, deadline_);
 }
 
@@ -168,7 +183,14 @@ void Handshake::wait_for_place(TimePoint now) {
 
 Handshake::Verdict Handshake::take_challenge(const Delivery& delivery, TimePoint now) {
   const auto challenge = common::decode_challenge(delivery.frame, key_.ids_id(), key_.agent_id());
-  if (!challenge) return forged(challenge.error().detail);
+  if (!challenge) {
+    const auto other_agent = agent_of(delivery.frame, key_.ids_id());
+    if (other_agent && state_ == State::kChallenge && delivery.tag == tag_) {
+      other_agent_ = other_agent;
+      wake_ = std::min(wake_, now + kOtherAgentGrace);
+    }
+    return forged(challenge.error().detail);
+  }
   if (state_ != State::kChallenge) return junk("a challenge that was not asked for");
   challenge_ = *challenge;
   state_ = State::kInitiate;
@@ -226,13 +248,18 @@ Handshake::Verdict Handshake::forged(std::string why) {
   return Verdict::kForged;
 }
 
+std::string Handshake::describe_junk() const {
+  if (other_agent_)
+    return "the key is for agent " + hex(key_.agent_id()) + ", and what answers says it is agent " +
+           hex(*other_agent_) + ": another machine's key file or address, or somebody in between";
+  return std::to_string(junk_count_) +
+         " answers to the handshake, none of which verifies: " + last_junk_;
+}
+
 void Handshake::expire() {
   if (is_full_ && state_ == State::kHello)
     return fail(ErrorCode::kRefused, "the agent has no free connection for this IDS");
-  if (junk_count_ > 0)
-    return fail(ErrorCode::kForged,
-                std::to_string(junk_count_) +
-                    " answers to the handshake, none of which verifies: " + last_junk_);
+  if (junk_count_ > 0) return fail(ErrorCode::kForged, describe_junk());
   if (tries_ > 0 && state_ == State::kHello)
     return fail(ErrorCode::kRefused, describe_refusal(last_notice_));
   fail(ErrorCode::kTimeout,

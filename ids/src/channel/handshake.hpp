@@ -60,6 +60,7 @@ class Handshake {
   void await(State state, TimePoint now, std::uint32_t tag);
   void retry(std::int32_t notice, TimePoint now);
   void wait_for_place(TimePoint now);
+  std::string describe_junk() const;
   void expire();
   void fail(common::ErrorCode code, std::string detail);
 
@@ -76,6 +77,7 @@ class Handshake {
   std::int32_t last_notice_ = 0;
   std::uint64_t junk_count_ = 0;
   std::string last_junk_;
+  std::optional<common::IdBytes> other_agent_;  // whose challenge came instead
   TimePoint initiated_{};
   sevmon_challenge challenge_{};
   std::optional<NoiseInitiator> noise_;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "channel/handshake.hpp"
+
 #include "ids/channel/channel_fixture.hpp"
 
 namespace sevmon::ids::test {
@@ -78,6 +80,51 @@ TEST_F(HandshakeTest, ChallengesForOthersAreSkipped) {
   const auto channel = open();
   expect_right(*channel, reads(1));
   EXPECT_EQ(channel->stats().discarded, 144u + 11);
+}
+
+/// A handshake that waits for the agent's challenge, and what the relay makes of that.
+class ChallengeTest : public ::testing::Test {
+ protected:
+  static constexpr std::uint32_t kTag = 7;
+  static constexpr std::size_t kAgentIdBit = offsetof(sevmon_challenge, agent_id) * 8;
+
+  ChallengeTest() {
+    challenge_ = *agent_.answer(*handshake_.poll(start_, kTag));
+    others_ = flip(challenge_, kAgentIdBit);
+  }
+
+  ModelAgent agent_;
+  const Key key_ = *Key::parse(key_file());
+  const TimePoint start_ = Clock::now();
+  Handshake handshake_{key_, {1}, SEVMON_CLASS_1_PAGE, std::chrono::seconds{5}, start_};
+  Bytes challenge_, others_;
+};
+
+TEST_F(ChallengeTest, AnotherAgentIsNamedSoon) {
+  EXPECT_EQ(handshake_.take({kTag, 0, others_}, start_), Handshake::Verdict::kForged);
+  EXPECT_FALSE(handshake_.poll(start_ + milliseconds{499}, kTag + 1));
+  EXPECT_FALSE(handshake_.result());
+  EXPECT_FALSE(handshake_.poll(start_ + milliseconds{500}, kTag + 1));
+  const auto& result = handshake_.result();
+  ASSERT_TRUE(result && !*result);
+  EXPECT_EQ(result->error().code, ErrorCode::kForged);
+  EXPECT_NE(result->error().detail.find("agent a9e407"), std::string::npos);
+  EXPECT_NE(result->error().detail.find("agent a8e407"), std::string::npos);
+}
+
+TEST_F(ChallengeTest, OursBehindAnothersIsTaken) {
+  EXPECT_EQ(handshake_.take({kTag, 0, others_}, start_), Handshake::Verdict::kForged);
+  const auto later = start_ + milliseconds{499};
+  EXPECT_EQ(handshake_.take({kTag, 0, challenge_}, later), Handshake::Verdict::kTaken);
+  EXPECT_TRUE(handshake_.poll(later, kTag + 1));
+  EXPECT_EQ(handshake_.wake(), later + std::chrono::seconds{5});
+}
+
+TEST_F(ChallengeTest, OtherJunkEndsNoWait) {
+  EXPECT_EQ(handshake_.take({kTag + 1, 0, others_}, start_), Handshake::Verdict::kForged);
+  for (const auto bit : {offsetof(sevmon_challenge, ids_id) * 8, challenge_.size() * 8 - 1})
+    EXPECT_EQ(handshake_.take({kTag, 0, flip(others_, bit)}, start_), Handshake::Verdict::kForged);
+  EXPECT_EQ(handshake_.wake(), start_ + std::chrono::seconds{5});
 }
 
 TEST_F(HandshakeTest, FalseChallengeCostsAnotherTry) {
