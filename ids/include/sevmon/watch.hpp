@@ -51,8 +51,7 @@ struct WatchOptions {
   std::chrono::milliseconds interval{1000};
   /// How long an answer may take. The channels that WatchConnect makes give up after as long.
   std::chrono::milliseconds deadline{2000};
-  /// At least `interval` and `deadline` together. Silence is raised within two deadlines more: that
-  /// is how long a handshake tries.
+  /// At least `interval` and `deadline` together. Raised then, whatever is being waited for.
   std::chrono::milliseconds silence{10000};
   std::uint64_t max_slots = 0;                     // 0: no end
   std::chrono::milliseconds max_duration{};        // 0: no end
@@ -76,6 +75,7 @@ class WatchClock {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
   virtual ~WatchClock() = default;
+  /// From any thread.
   virtual TimePoint now() = 0;
   /// @return false when somebody wants the watch to end; then at once.
   virtual bool wait_until(TimePoint time) = 0;
@@ -97,8 +97,9 @@ class Watch {
         std::function<void(const WatchEvent&)> report);
   ~Watch();
 
-  /// Until max_slots, max_duration, or the clock says so. Calls `report` from this thread. At the
-  /// end tells the agent, in the last slot, that the connection is over.
+  /// Until max_slots, max_duration, or the clock says so. Calls `report` from this thread and from
+  /// one of its own, never from both at once; it must not throw. At the end tells the agent, in the
+  /// last slot, that the connection is over.
   WatchTotals run();
 
   /// For analyses in other threads, while run() runs: what is asked here waits for its slots. A
@@ -108,6 +109,7 @@ class Watch {
 
  private:
   struct Impl;
+  class Guard;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -146,11 +146,14 @@ void WatchState::unverified(std::uint64_t count, TimePoint now) {
   raise(Alert::kTampered, std::to_string(count) + " deliveries that do not verify", now);
 }
 
-void WatchState::tick(TimePoint now) {
-  if (now - heard_ < options_.silence || is_silent()) return;
-  raise(Alert::kSilence, "no sealed answer for " + seconds(now - heard_), now);
+nanoseconds WatchState::tick(TimePoint now) {
+  if (is_silent()) return options_.silence;
+  const auto passed = now - heard_;
+  if (passed < options_.silence) return options_.silence - passed;
+  raise(Alert::kSilence, "no sealed answer for " + seconds(passed), now);
   // Whatever connection there is, nobody is at its other end.
   is_connected_ = false;
+  return options_.silence;
 }
 
 // ---- What an answer says ----

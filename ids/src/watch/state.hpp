@@ -40,8 +40,8 @@ class WatchState {
   void failed(const common::Error& error, TimePoint now);
   /// So many more deliveries did not verify.
   void unverified(std::uint64_t count, TimePoint now);
-  /// Nothing happened.
-  void tick(TimePoint now);
+  /// Nothing happened. @return how long nothing may happen until silence could be raised.
+  std::chrono::nanoseconds tick(TimePoint now);
 
   bool is_silent() const { return condition(Alert::kSilence).is_raised; }
   WatchTotals& totals() { return totals_; }

@@ -2,8 +2,12 @@
 #include <sevmon/watch.hpp>
 
 #include <algorithm>
+#include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
 #include <utility>
 
 #include <sevmon/codec.hpp>
@@ -88,6 +92,7 @@ struct Watch::Impl {
   const WatchOptions options;
   const WatchConnect connect;
   WatchClock& clock;
+  std::mutex state_mutex;  // run()'s thread and the guard tell `state` what happens
   WatchState state;
   Slots slots;
   const common::IdBytes connection_id;
@@ -101,20 +106,23 @@ struct Watch::Impl {
 // ---- One slot ----
 
 void Watch::Impl::use_slot() {
-  ++state.totals().slots;
   const auto now = clock.now();
-  // TCP takes minutes to notice that the network is back; a new connection notices at once.
-  if (state.is_silent()) channel.reset();
+  {
+    const std::lock_guard lock{state_mutex};
+    ++state.totals().slots;
+    // TCP takes minutes to notice that the network is back; a new connection notices at once.
+    if (state.is_silent()) channel.reset();
+  }
   if (channel)
     ask();
   else if (now >= next_attempt)
     open(now);
-  state.tick(clock.now());
 }
 
 void Watch::Impl::open(TimePoint now) {
   next_attempt = now + kReconnectPause;
   auto opened = connect(connection_id);
+  const std::lock_guard lock{state_mutex};
   now = clock.now();
   if (!opened) return state.failed(opened.error(), now);
   channel = *std::move(opened);
@@ -138,6 +146,7 @@ void Watch::Impl::ask() {
     sent = clock.now();
     responses = channel->exchange({&request, 1});
   }
+  const std::lock_guard lock{state_mutex};
   const auto received = clock.now();
   const auto unverified = channel->stats().unverified;
   state.unverified(unverified - std::exchange(known_unverified, unverified), received);
@@ -198,6 +207,36 @@ void Watch::Impl::say_goodbye() {
   channel.reset();
 }
 
+// ---- The guard ----
+
+/// Raises silence when its time has come, whatever run() waits for just then: a connection, a
+/// handshake and an answer may each take longer.
+class Watch::Guard {
+ public:
+  explicit Guard(Impl& watch) : watch_{watch}, thread_{[this] { run(); }} {}
+  ~Guard() {
+    {
+      const std::lock_guard lock{watch_.state_mutex};
+      is_over_ = true;
+    }
+    over_.notify_all();
+    thread_.join();
+  }
+  Guard(const Guard&) = delete;
+  Guard& operator=(const Guard&) = delete;
+
+ private:
+  void run() {
+    std::unique_lock lock{watch_.state_mutex};
+    while (!is_over_) over_.wait_for(lock, watch_.state.tick(watch_.clock.now()));
+  }
+
+  Impl& watch_;
+  std::condition_variable over_;
+  bool is_over_ = false;
+  std::thread thread_;  // last: it uses the others
+};
+
 // ---- The watch ----
 
 Watch::Watch(const WatchOptions& options, WatchConnect connect, WatchClock& clock,
@@ -223,6 +262,7 @@ WatchTotals Watch::run() {
     ~Close() { slots.fail({ErrorCode::kConnect, "the watch is over"}); }
   };
   const Close close{self.slots};
+  std::optional<Guard> guard{self};
   auto slot = start;
   while (slot < end && (options.max_slots == 0 || totals.slots < options.max_slots) &&
          self.clock.wait_until(slot)) {
@@ -233,6 +273,7 @@ WatchTotals Watch::run() {
     slot += options.interval * (passed + 1);
   }
   if (slot >= end) static_cast<void>(self.clock.wait_until(end));
+  guard.reset();
   self.say_goodbye();
   return totals;
 }

@@ -5,9 +5,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
 #include <functional>
 #include <future>
+#include <thread>
 #include <vector>
 
 namespace sevmon::ids {
@@ -24,17 +26,17 @@ class FakeClock : public WatchClock {
  public:
   TimePoint now() override { return now_; }
   bool wait_until(TimePoint time) override {
-    now_ = std::max(now_, time);
-    return now_ < stop_at;
+    now_ = std::max(now(), time);
+    return now() < stop_at;
   }
-  void pass(milliseconds time) { now_ += time; }
-  milliseconds since_start() const {
-    return std::chrono::duration_cast<milliseconds>(now_ - TimePoint{} - std::chrono::hours{1});
+  void pass(milliseconds time) { now_ = now() + time; }
+  milliseconds since_start() {
+    return std::chrono::duration_cast<milliseconds>(now() - TimePoint{} - std::chrono::hours{1});
   }
   TimePoint stop_at = TimePoint::max();
 
  private:
-  TimePoint now_ = TimePoint{} + std::chrono::hours{1};
+  std::atomic<TimePoint> now_ = TimePoint{} + std::chrono::hours{1};
 };
 
 /// The agent and all that is between; outlives its channels.
@@ -101,7 +103,22 @@ class WatchTest : public ::testing::Test {
                    if (auto ok = script_.on_connect(); !ok) return ok.error();
                    return std::unique_ptr<Channel>{std::make_unique<ScriptedChannel>(script_)};
                  },
-                 script_.clock, [this](const WatchEvent& event) { events_.push_back(event); }};
+                 script_.clock,
+                 [this](const WatchEvent& event) {
+                   events_.push_back(event);
+                   if (event.type == Type::kRaised && event.alert == Alert::kSilence)
+                     silence_.set_value();
+                 }};
+  }
+
+  /// Time passes until silence is due; then real time does, until it was raised. By a guard that
+  /// had begun to wait, or that begins now.
+  Result<void> hear_nothing() {
+    std::this_thread::sleep_for(milliseconds{10});
+    script_.clock.pass(options_.silence);
+    EXPECT_EQ(silence_.get_future().wait_for(std::chrono::seconds{10}), std::future_status::ready);
+    script_.clock.pass(options_.deadline);
+    return Error{ErrorCode::kTimeout, "nothing"};
   }
 
   std::size_t count(Type type) const {
@@ -116,6 +133,7 @@ class WatchTest : public ::testing::Test {
   WatchOptions options_;
   Script script_;
   std::vector<WatchEvent> events_;
+  std::promise<void> silence_;
 };
 
 TEST_F(WatchTest, OneRequestInEverySlotAndAGoodbye) {
@@ -183,6 +201,20 @@ TEST_F(WatchTest, ASilentConnectionIsReplaced) {
   EXPECT_EQ(alerts(totals, Alert::kSilence), 1u);
   EXPECT_EQ(alerts(totals, Alert::kLate), 1u);
   EXPECT_FALSE(totals.standing[static_cast<std::size_t>(Alert::kSilence)]);
+}
+
+TEST_F(WatchTest, SilenceIsRaisedWhileAnAnswerIsWaitedFor) {
+  options_.silence = milliseconds{200};
+  options_.max_slots = 2;
+  script_.on_request = [&](const Request&) { return hear_nothing(); };
+  EXPECT_EQ(alerts(make().run(), Alert::kSilence), 1u);
+}
+
+TEST_F(WatchTest, SilenceIsRaisedWhileAConnectionIsMade) {
+  options_.silence = milliseconds{200};
+  options_.max_slots = 1;
+  script_.on_connect = [&] { return hear_nothing(); };
+  EXPECT_EQ(alerts(make().run(), Alert::kSilence), 1u);
 }
 
 TEST_F(WatchTest, RebootWithinAConnectionAndAcrossConnections) {
