@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Of the machine itself: memory, ports and PCI registers. */
+#include <sys/io.h>
+
+#include "dom0-powers.h"
+
+/* ---- frames ------------------------------------------------------------- */
+
+struct privcmd_mmapbatch_v2 {
+    unsigned int num;
+    uint16_t dom;
+    uint64_t addr;
+    const uint64_t *arr;
+    int *err;
+};
+#define IOCTL_PRIVCMD_MMAPBATCH_V2 \
+    _IOC(_IOC_NONE, 'P', 4, sizeof(struct privcmd_mmapbatch_v2))
+
+/* `frame` of `domid`; the caller unmaps. `*error` becomes 0 or -errno. */
+static void *map_frame(uint16_t domid, uint64_t frame, int protection, int *error)
+{
+    int failed = -1;
+    void *p = mmap(NULL, PAGE, protection, MAP_SHARED, fd, 0);
+    struct privcmd_mmapbatch_v2 batch = {
+        .num = 1, .dom = domid, .addr = (uintptr_t)p, .arr = &frame, .err = &failed,
+    };
+
+    if ( p == MAP_FAILED )
+    {
+        perror("mmap");
+        exit(1);
+    }
+    if ( ioctl(fd, IOCTL_PRIVCMD_MMAPBATCH_V2, &batch) && errno != ENOENT )
+        failed = -errno;
+    if ( error )
+        *error = failed;
+
+    return p;
+}
+
+/* 0 if it can be mapped, else -errno. */
+static int try_map(uint16_t domid, uint64_t frame, int protection)
+{
+    int error;
+
+    munmap(map_frame(domid, frame, protection, &error), PAGE);
+
+    return error;
+}
+
+/* The machine's memory map, which a PV Dom0 is allowed to see. */
+unsigned int machine_map(struct range *ranges, unsigned int most)
+{
+    xen_memory_map_t *map = zeroed();
+
+    map->nr_entries = most;
+    map->buffer.p = (void *)(map + 1);
+    if ( memory(XENMEM_machine_memory_map, map) )
+        return 0;
+    memcpy(ranges, map->buffer.p, map->nr_entries * sizeof(*ranges));
+
+    return map->nr_entries;
+}
+
+/*
+ * RAM of the machine through every domain that is not a guest: none of it,
+ * whoever owns it. All of the first megabyte but its first page, where tables
+ * of the firmware are; of the rest every 37th frame.
+ */
+void ram(void)
+{
+    static const uint16_t owners[] = { DOMID_IO, DOMID_XEN };
+    struct range ranges[64];
+    unsigned int count = machine_map(ranges, 64), frames = 0;
+
+    expect("entries in the machine's memory map", 0, count > 3, 1);
+    for ( unsigned int i = 0; i < count; i++ )
+    {
+        uint64_t start = (ranges[i].start + PAGE - 1) / PAGE;
+        uint64_t end = (ranges[i].start + ranges[i].bytes) / PAGE;
+
+        if ( ranges[i].type != 1 )
+            continue;
+        for ( uint64_t frame = start ? start : 1; frame < end; frame += frame < 0x100 ? 1 : 37 )
+            for ( size_t j = 0; j < 2; j++, frames++ )
+                expect("RAM mapped as that of a machine", frame,
+                       try_map(owners[j], frame, PROT_READ | PROT_WRITE) != 0, 1);
+    }
+    expect("frames tried", 0, frames > 1000, 1);
+}
+
+/* Interrupt controllers, and the IOMMU that QEMU's machines have. */
+void devices(void)
+{
+    expect("local APIC mapped", 0, try_map(DOMID_IO, 0xfee00, PROT_READ | PROT_WRITE) != 0, 1);
+    if ( !access("/sys/firmware/acpi/tables/DMAR", F_OK) || !pv )
+        expect("IOMMU mapped", 0, try_map(DOMID_IO, 0xfed90, PROT_READ | PROT_WRITE) != 0, 1);
+    /* PV: it can be mapped, for reading; who writes faults for ever, in Linux. */
+    if ( !pv )
+        expect("I/O APIC mapped", 0, try_map(DOMID_IO, 0xfec00, PROT_READ | PROT_WRITE) != 0, 1);
+}
+
+/* Works: the firmware's read-only memory, which a PV Dom0 may map. */
+void control_map(void)
+{
+    if ( pv )
+        expect("firmware's memory mapped", 0xf0, try_map(DOMID_IO, 0xf0, PROT_READ), 0);
+}
+
+/* ---- ports and PCI ------------------------------------------------------ */
+
+static uint32_t config_read(unsigned int bdf, unsigned int reg, unsigned int bytes)
+{
+    outl(0x80000000U | bdf << 8 | (reg & ~3U), 0xcf8);
+
+    return bytes == 1 ? inb(0xcfc + (reg & 3)) : bytes == 2 ? inw(0xcfc + (reg & 3)) : inl(0xcfc);
+}
+
+static void config_write(unsigned int bdf, unsigned int reg, unsigned int bytes, uint32_t value)
+{
+    outl(0x80000000U | bdf << 8 | (reg & ~3U), 0xcf8);
+    if ( bytes == 1 )
+        outb(value, 0xcfc + (reg & 3));
+    else if ( bytes == 2 )
+        outw(value, 0xcfc + (reg & 3));
+    else
+        outl(value, 0xcfc);
+}
+
+/* A write must not arrive, by the ports and by the kernel's own way. */
+static void closed_register(const char *what, unsigned int bdf, unsigned int reg, uint8_t flip)
+{
+    char path[64];
+    uint8_t old = config_read(bdf, reg, 1), now = old ^ flip;
+    int file;
+
+    config_write(bdf, reg, 1, now);
+    expect(what, reg, config_read(bdf, reg, 1), old);
+
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/0000:00:%02x.%x/config", bdf >> 3, bdf & 7);
+    file = open(path, O_RDWR);
+    if ( file < 0 )
+        return;
+    if ( pwrite(file, &now, 1, reg) == 1 )
+        expect(what, reg, config_read(bdf, reg, 1), old);
+    close(file);
+    if ( config_read(bdf, reg, 1) != old )
+        config_write(bdf, reg, 1, old);
+}
+
+void open_ports(void)
+{
+    if ( iopl(3) )
+    {
+        perror("iopl");
+        exit(1);
+    }
+}
+
+void pci(void)
+{
+    unsigned int host, power;
+
+    open_ports();
+    host = config_read(0, 0, 4);
+    if ( host == 0x12378086 ) /* i440FX and PIIX4 */
+    {
+        power = 1 << 3 | 3;
+        closed_register("i440FX: SMRAM", 0, 0x72, 0x40);
+        closed_register("i440FX: memory below 1 MiB", 0, 0x5a, 0x30);
+        closed_register("PIIX4: base of power management", power, 0x41, 0x01);
+    }
+    else if ( host == 0x29c08086 ) /* Q35 and ICH9 */
+    {
+        power = 0x1f << 3;
+        closed_register("Q35: SMRAM", 0, 0x9d, 0x40);
+        closed_register("Q35: memory below 1 MiB", 0, 0x91, 0x30);
+        closed_register("Q35: base of PCI configuration", 0, 0x63, 0x10);
+        closed_register("ICH9: base of power management", power, 0x41, 0x01);
+    }
+    else
+        expect("host bridge known to this test", host, 0, 1);
+}
+
+/* Works: Dom0 drives its network card. */
+void control_pci(void)
+{
+    open_ports();
+    for ( unsigned int bdf = 0; bdf < 256; bdf++ )
+        if ( config_read(bdf, 0, 2) != 0xffff && config_read(bdf, 0x0a, 2) == 0x0200 )
+        {
+            uint8_t old = config_read(bdf, 0x3c, 1);
+
+            config_write(bdf, 0x3c, 1, old ^ 0xf);
+            expect("network card: configuration written", bdf, config_read(bdf, 0x3c, 1),
+                   old ^ 0xf);
+            config_write(bdf, 0x3c, 1, old);
+            return;
+        }
+    expect("a network card", 0, 0, 1);
+}
+
+/* In a register that can be written, a value other than all ones. */
+static void closed_port(const char *what, unsigned int port)
+{
+    outb(0x12, port);
+    expect(what, port, inb(port), 0xff);
+}
+
+unsigned int pm1_control(void)
+{
+    uint32_t port = 0;
+    int file = open("/sys/firmware/acpi/tables/FACP", O_RDONLY);
+
+    if ( file < 0 || pread(file, &port, sizeof(port), 64) != sizeof(port) || !port )
+    {
+        printf("dom0-powers: the firmware does not say where PM1a control is\n");
+        exit(1);
+    }
+    close(file);
+
+    return port;
+}
+
+void ports(void)
+{
+    open_ports();
+    closed_port("system management interrupt: status", 0xb3);
+    closed_port("ISA DMA: page of channel 2", 0x81);
+    closed_port("ISA DMA: page of channel 5", 0x8b);
+    closed_port("ISA DMA: count of channel 5", 0xc6);
+    closed_port("interrupt controller: mask", 0x21);
+    /* A PV Dom0 sleeps and powers off through Xen. */
+    if ( pv )
+        expect("PM1a control", 0, inw(pm1_control()), 0xffff);
+    else
+        expect("PM1a control: ACPI is on", 0, inw(pm1_control()) & 1, 1);
+}
