@@ -17,6 +17,8 @@ from guests import CACHE, PROXY_PORT, ROOT, SHELL_PORT
 FULL = False
 XEN_RELEASE = "4.17"
 BUILD = pathlib.Path(os.environ.get("SEVMON_BUILD", CACHE / "build" / "release"))
+# Whose relay Dom0 runs: the usual one, or the static one (-Dstatic_proxy).
+RELAY_BUILD = pathlib.Path(os.environ.get("SEVMON_RELAY_BUILD", BUILD))
 SEVMON = BUILD / "ids" / "cli" / "sevmon"
 PROXY = BUILD / "dom0-proxy" / "dom0-proxy"
 # The same, built with the address and undefined sanitizers.
@@ -154,7 +156,7 @@ def dom0_initramfs():
              for tool in ("dom0-powers", "edu-dma", "fpu-check", "hypercall-misuse",
                           "fw-cfg-probe", "hello-probe", "map-probe", "xen-memory")]
     redirect = last_line("build-module", ROOT / "tests/integration/guest-modules/redirect.c")
-    return last_line("make-dom0", BUILD, *(word for pair in tools for word in pair),
+    return last_line("make-dom0", RELAY_BUILD, *(word for pair in tools for word in pair),
                      "--add", f"{redirect}=/redirect.ko")
 
 
