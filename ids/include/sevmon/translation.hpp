@@ -40,12 +40,12 @@ struct TranslationFinding {
   } kind = Kind::kRedirected;
   common::Gva address{};
   std::uint64_t bytes = 0;
-  std::optional<common::Frame> expected;  // of the first page; with kCopiedTable: of the table
-  std::optional<common::Frame> found;
+  std::optional<common::Frame> expected{};  // of the first page; with kCopiedTable: of the table
+  std::optional<common::Frame> found{};
   std::uint64_t expected_access = 0;  // SEVMON_PTE_*, with kAccess
   std::uint64_t found_access = 0;
   std::size_t space = 0;  // in TranslationReport::spaces
-  std::string text;       // for people; escaped
+  std::string text{};     // for people; escaped
 
   auto key() const { return std::tuple{kind, address, bytes, found}; }
 };

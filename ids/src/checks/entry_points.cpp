@@ -22,16 +22,6 @@ constexpr std::pair<const char*, std::uint64_t sevmon_entry_points::*> kEntries[
     {"sysenter", &sevmon_entry_points::sysenter},
 };
 
-TranslationFinding finding_at(Kind kind, std::uint64_t address, std::string text) {
-  return {.kind = kind,
-          .address = {address},
-          .bytes = 0,
-          .expected = {},
-          .found = {},
-          .space = 0,
-          .text = std::move(text)};
-}
-
 /// A PV kernel leaves the handlers of its start in the trap table for exceptions that it never
 /// gets: xen_early_idt_handler_array, a few bytes for each of 32 vectors (arch/x86/xen/xen-asm.S).
 bool is_early_handler(const Kernel& kernel, const sevmon_trap& trap) {
@@ -50,10 +40,11 @@ class Checker {
 
   void check(const VcpuState& vcpu, const std::string& what, std::uint64_t address) {
     if (address == 0 || (address >= text_.value && address < end_.value)) return;
-    findings.push_back(finding_at(Kind::kEntryPoint, address,
-                                  "vCPU " + std::to_string(vcpu.vcpu) + " enters the kernel at " +
-                                      hex_address(address) + " (" + what +
-                                      "), outside of the kernel's text"));
+    findings.push_back({.kind = Kind::kEntryPoint,
+                        .address = {address},
+                        .text = "vCPU " + std::to_string(vcpu.vcpu) + " enters the kernel at " +
+                                hex_address(address) + " (" + what +
+                                "), outside of the kernel's text"});
   }
 
   std::vector<TranslationFinding> findings;
@@ -84,10 +75,11 @@ Result<std::vector<TranslationFinding>> check_entry_points(const Kernel& kernel,
         tables.translate(kernel.root().frame.value, kernel.root().levels, addresses);
     if (!frames) return frames.error();
     if ((*frames)[0] && (*frames)[0] == (*frames)[1]) continue;
-    auto finding =
-        finding_at(Kind::kVectorTable, vcpu.state.idt_base,
-                   "vCPU " + std::to_string(vcpu.vcpu) + " has its IDT at " +
-                       hex_address(vcpu.state.idt_base) + ", which is not the kernel's idt_table");
+    TranslationFinding finding{.kind = Kind::kVectorTable,
+                               .address = {vcpu.state.idt_base},
+                               .text = "vCPU " + std::to_string(vcpu.vcpu) + " has its IDT at " +
+                                       hex_address(vcpu.state.idt_base) +
+                                       ", which is not the kernel's idt_table"};
     for (std::size_t i = 0; i < 2; ++i)
       if ((*frames)[i]) (i == 0 ? finding.expected : finding.found) = Frame{*(*frames)[i]};
     checker.findings.push_back(std::move(finding));

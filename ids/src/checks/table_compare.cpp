@@ -56,11 +56,8 @@ void TableCompare::expand(const Job& job, unsigned level) {
   if (job.found.kind == Entry::Kind::kTable && tables_.find(job.found.frame) == nullptr) {
     report({.kind = Kind::kUnreadable,
             .address = {std::max(job.address, comparison.range.first)},
-            .bytes = 0,
-            .expected = {},
             .found = Frame{job.found.frame},
-            .space = comparison.space,
-            .text = {}});
+            .space = comparison.space});
     return;
   }
   for (unsigned i = 0; i < kTableEntries; ++i) {
@@ -88,8 +85,7 @@ void TableCompare::compare(const Job& parent, std::uint64_t address, const Entry
                              .found = Frame{found.frame},
                              .expected_access = reference.access,
                              .found_access = found.access,
-                             .space = comparison.space,
-                             .text = {}};
+                             .space = comparison.space};
   if (same_place) {
     if (!comparison.same_access || reference.access == found.access) return;
     finding.kind = Kind::kAccess;
@@ -132,9 +128,7 @@ void TableCompare::compare_linear(const Job& parent, std::uint64_t address, cons
                              .address = {first},
                              .bytes = last - first + 1,
                              .expected = Frame{expected},
-                             .found = {},
-                             .space = comparison.space,
-                             .text = {}};
+                             .space = comparison.space};
   if (found.kind == Entry::Kind::kNothing) {
     if (!comparison.must_map) return;
     finding.kind = Kind::kMissing;
