@@ -7,9 +7,9 @@
 
 namespace sevmon::cli {
 
-common::Result<std::unique_ptr<ids::Channel>> open_image(const std::string& path,
-                                                         const ids::ChannelOptions& options,
-                                                         const ImageOpened& opened) {
+common::Result<std::unique_ptr<ids::Channel>> open_image(
+    const std::string& path, const ids::ChannelOptions& options,
+    const std::function<common::Result<void>()>& opened) {
   auto connection = proxy::connect_image(path, proxy::ImageFormat::kAuto, opened);
   if (!connection) return connection.error();
   auto key = ids::Key::parse(connection->key_file);

@@ -130,7 +130,7 @@ Result<std::unique_ptr<ids::Channel>> Session::open_channel(
   const std::string_view connect = *options.connect;
   if (connect.starts_with("image:"))
     return open_image(std::string{connect.substr(6)}, channel_options,
-                      [this](std::span<const std::byte>) { return confine_process(); });
+                      [this] { return confine_process(); });
   return open_tcp(connect.substr(4), channel_options);
 }
 

@@ -21,7 +21,8 @@ class ImageAgent {
   /// Open the image at `path` with the keys of an agent's key file. The keys are copied; the caller
   /// wipes `key_file`.
   /// @return kIo, kTruncated, kTooLarge, kMalformed, kUnsupported: the image, or a CPU without
-  ///         AES-NI, PCLMULQDQ and SSE4.1; kKey: no key file; kInternal: a self-test failed.
+  ///         AES-NI, PCLMULQDQ and SSE4.1; kKey: no key file; kInternal: a self-test failed;
+  ///         errors of `opened`.
   static common::Result<std::unique_ptr<ImageAgent>> open(const std::string& path,
                                                           std::span<const std::byte> key_file,
                                                           ImageFormat format = ImageFormat::kAuto,

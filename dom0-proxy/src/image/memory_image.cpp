@@ -11,7 +11,7 @@ common::Result<MemoryImage> MemoryImage::open(const std::string& path, ImageForm
   auto file = MappedFile::open(path);
   if (!file) return file.error();
   if (opened)
-    if (auto done = opened(file->bytes()); !done) return done.error();
+    if (auto done = opened(); !done) return done.error();
   auto layout = read_layout(file->bytes(), format);
   if (!layout) return common::Error{layout.error().code, path + ": " + layout.error().detail};
   return MemoryImage{*std::move(file), *std::move(layout)};

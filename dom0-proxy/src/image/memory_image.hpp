@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -12,8 +11,8 @@
 
 namespace sevmon::proxy {
 
-/// Called with the file's bytes before anything looks at them: the place to give up privileges.
-using ImageOpened = std::function<common::Result<void>(std::span<const std::byte>)>;
+/// Called once the file is mapped, before anything looks at it: the place to give up privileges.
+using ImageOpened = std::function<common::Result<void>()>;
 
 /// A guest's memory at one instant, out of a file. Immutable, thread-safe.
 class MemoryImage {

@@ -15,11 +15,8 @@ constexpr std::size_t kSmallestBytes = 16;
 }  // namespace
 
 bool lock_secrets() {
-  if (CRYPTO_secure_malloc_initialized() == 0) {
-    static const int made = CRYPTO_secure_malloc_init(kHeapBytes, kSmallestBytes);
-    return made == 1;  // 2: there, but not locked
-  }
-  return true;
+  static const int made = CRYPTO_secure_malloc_init(kHeapBytes, kSmallestBytes);
+  return made == 1;  // 2: there, but not locked
 }
 
 std::uint8_t* allocate_secret(std::size_t bytes) {

@@ -26,7 +26,6 @@
 #include <sevmon/kernel.hpp>
 #include <sevmon/os_version.hpp>
 #include <sevmon/processes.hpp>
-#include <sevmon/profile.hpp>
 #include <sevmon/translation.hpp>
 
 namespace {
@@ -151,14 +150,13 @@ long resident_kib() {
 
 int run(const std::string& image_path, const std::string& profile_path, unsigned runs,
         unsigned seed) {
-  auto opened = proxy::MemoryImage::open(image_path, proxy::ImageFormat::kAuto);
-  const auto profile = ids::Profile::load(profile_path);
-  if (!opened || !profile) {
-    std::printf("%s\n", (opened ? profile.error() : opened.error()).message().c_str());
+  auto inputs = test::open_inputs(image_path, profile_path);
+  if (!inputs) {
+    std::printf("%s\n", inputs.error().message().c_str());
     return 2;
   }
-  test::AlteredImage image{*std::move(opened)};
-  Runs all{image, *profile};
+  auto& image = inputs->image;
+  Runs all{image, inputs->profile};
   image.record();
   if (!all.once("unaltered") || all.tally().count("check translation: clean") == 0) {
     all.print();

@@ -83,6 +83,14 @@ class Agent final : public ids::FrameTransport {
 
 }  // namespace
 
+Result<Inputs> open_inputs(const std::string& image, const std::string& profile) {
+  auto opened = proxy::MemoryImage::open(image, proxy::ImageFormat::kAuto);
+  if (!opened) return opened.error();
+  auto loaded = ids::Profile::load(profile);
+  if (!loaded) return loaded.error();
+  return Inputs{AlteredImage{*std::move(opened)}, *std::move(loaded)};
+}
+
 Result<std::unique_ptr<ids::Channel>> open_session(AlteredImage& image) {
   static const char* const failed = sevmon_agent_selftest(&altered_host());
   if (failed != nullptr) return Error{ErrorCode::kInternal, failed};

@@ -15,7 +15,6 @@
 #include "image_session.hpp"
 
 #include <sevmon/kernel.hpp>
-#include <sevmon/profile.hpp>
 #include <sevmon/translation.hpp>
 
 namespace {
@@ -137,15 +136,14 @@ std::vector<Case> cases(Machine& machine, std::uint64_t master, std::uint64_t pr
 }
 
 int run(const char* image_path, const char* profile_path) {
-  auto opened = proxy::MemoryImage::open(image_path, proxy::ImageFormat::kAuto);
-  const auto profile = ids::Profile::load(profile_path);
-  if (!opened || !profile) {
-    std::printf("%s\n", (opened ? profile.error() : opened.error()).message().c_str());
+  auto inputs = test::open_inputs(image_path, profile_path);
+  if (!inputs) {
+    std::printf("%s\n", inputs.error().message().c_str());
     return 2;
   }
-  test::AlteredImage image{*std::move(opened)};
+  auto& image = inputs->image;
   image.record();
-  Machine machine{image, *profile};
+  Machine machine{image, inputs->profile};
   const auto clean = machine.learn();
   if (!clean || !clean->findings.empty()) {
     std::printf("the image as it was taken: %s\n",
