@@ -42,6 +42,9 @@ def free_port():
             return port
 
 
+started = []  # every Guest since a test file's tests began (run.py)
+
+
 class Guest:
     """A running QEMU. Its console goes to a file; use it as a context manager."""
 
@@ -56,6 +59,7 @@ class Guest:
                 ["timeout", "--kill-after=5", str(life_s)] + [str(word) for word in command],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT)
         atexit.register(self.stop)
+        started.append(self)
 
     def __enter__(self):
         return self

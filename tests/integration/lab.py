@@ -171,26 +171,22 @@ def lost_by_the_emulator(console):
         re.search(r"^Illegal instruction\r?\n.*mount: not found", console, re.M | re.S) is not None)
 
 
-def start_dom0(name, *, pvh=False, wait=True, link=None, **options):
-    """Our Xen and a Dom0 with the relay, a test shell, and fresh keys; see start_machine(). Once more,
-    and saying so, if the emulator lost the machine before its agent answered."""
-    for is_last in (False, True):
-        guest = start_machine(name, pvh=pvh, link=link, **options)
-        if not wait or link:
-            return guest
-        try:
-            address = ("127.0.0.1", guest.ports[PROXY_PORT])
-            guest.wait_for("agent", lambda: wire.challenge_of(address, 2))
-            guest.wait_shell()
-            return guest
-        except BaseException:
-            guest.stop()
-            if is_last or not (pvh and lost_by_the_emulator(guest.console())):
-                raise
-            print(f"AGAIN {name}: the emulator lost this machine, see lost_by_the_emulator()")
+def start_dom0(name, *, wait=True, link=None, **options):
+    """Our Xen and a Dom0 with the relay, a test shell, and fresh keys; see start_machine()."""
+    guest = start_machine(name, link=link, **options)
+    if not wait or link:
+        return guest
+    try:
+        address = ("127.0.0.1", guest.ports[PROXY_PORT])
+        guest.wait_for("agent", lambda: wire.challenge_of(address, 2))
+        guest.wait_shell()
+        return guest
+    except BaseException:
+        guest.stop()
+        raise
 
 
-def start_machine(name, *, pvh, link, smp=1, xen_path=None, kernel_args="", xen_args="", life_s=1800,
+def start_machine(name, *, pvh=False, link=None, smp=1, xen_path=None, kernel_args="", xen_args="", life_s=1800,
                   initramfs=None, more_ports=(), agent_key=None, more=(), monitor=False, options=()):
     """`more`: words for scripts/run-dom0; `options`: words for QEMU; `monitor`: guests.qmp() works."""
     ports = {} if link else guests.forwards([PROXY_PORT, SHELL_PORT, *more_ports])

@@ -3,14 +3,7 @@
 
 import unittest
 
-import guests
-import lab
 from attack_tests import AttackTests
-
-
-def lost_by_the_emulator():
-    console = guests.LOGS / f"console-{PvhAttacks.NAME}.log"
-    return lab.lost_by_the_emulator(console.read_text(errors="replace"))
 
 
 class PvhAttacks(AttackTests, unittest.TestCase):
