@@ -181,8 +181,9 @@ Result<void> apply_table(const toml::table& table, const std::string& prefix,
 }  // namespace
 
 Result<void> apply_config(std::string_view text, const std::string& source, Settings& settings) {
-  if (const auto line = common::find_bad_table_header(text))
-    return Error{ErrorCode::kUsage, source + ":" + std::to_string(line) + ": not a table's name"};
+  if (const auto refusal = common::refuse_toml(text))
+    return Error{ErrorCode::kUsage,
+                 source + ":" + std::to_string(refusal->line) + ": " + refusal->why};
   const auto parsed = toml::parse(text, source);
   if (!parsed)
     return at(source, parsed.error().source().begin, std::string{parsed.error().description()});

@@ -128,8 +128,8 @@ Result<void> apply_config(Options& options) {
   if (path.empty()) return {};
   const auto text = read_config(path);
   if (!text) return text.error();
-  if (const auto line = common::find_bad_table_header(*text))
-    return usage(path + ':' + std::to_string(line) + ": not a table's name");
+  if (const auto refusal = common::refuse_toml(*text))
+    return usage(path + ':' + std::to_string(refusal->line) + ": " + refusal->why);
   const auto parsed = toml::parse(*text, path);
   if (!parsed)
     return usage(path + ':' + std::to_string(parsed.error().source().begin.line) + ": " +

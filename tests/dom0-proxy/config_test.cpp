@@ -136,14 +136,35 @@ TEST(Config, BadTomlIsNamedByFileAndLine) {
 // Found by fuzzing: over these toml++ ends the program.
 TEST(Config, TableHeadersWithoutAKeyAreNamedByFileAndLine) {
   Settings settings;
-  for (const char* text : {"\n[\n", "\n [ \t", "\n[[\n", "\n[[ \nx]]\n", "\n\xc2\xa0[\n]",
-                           "\n[\xc2\xa0\n", "\n[\rlimits]", "\n[=", "\n[[[", "\n[."}) {
+  for (const char* text :
+       {"\n[\n", "\n [ \t", "\n[[\n", "\n[[ \nx]]\n", "\n[\rlimits]", "\n[=", "\n[[[", "\n[."}) {
     const auto applied = apply_config(text, "t", settings);
     ASSERT_FALSE(applied) << text;
     EXPECT_EQ(applied.error().detail, "t:2: not a table's name") << text;
   }
   for (const char* text : {"[limits]\n", "  [ limits ]\n", "['limits']\n"})
     EXPECT_TRUE(apply_config(text, "t", settings)) << text;
+}
+
+TEST(Config, CharactersAboveAsciiAreInCommentsAndStringsOnly) {
+  Settings settings;
+  for (const char* text :
+       {"\n\xc3\xa9 = 1", "\nl= \xef\xbb\xbcS\n", "\n\xc2\xa0[\n]", "\n[\xc2\xa0\n", "#\n\xcb\x8b",
+        "\n''\xc3\xa9", "\n\"\\\"\"\xc3\xa9", "\n\"\\\\\"\xc3\xa9", "'\n\xc3\xa9'",
+        "\"\\\n\xc3\xa9\"", "\n'\\'\xc3\xa9", "\"\"\"\\\n\xc3\xa9", "'''\n# \xc3\xa9'''",
+        "\"\"\"\n\" \\ \xc3\xa9"}) {
+    const auto applied = apply_config(text, "t", settings);
+    ASSERT_FALSE(applied) << text;
+    EXPECT_EQ(applied.error().detail,
+              "t:2: a character that is not ASCII, outside of comments and strings")
+        << text;
+  }
+  for (const char* text :
+       {"# \xe8\xa8\xad\xe5\xae\x9a\n", "[limits] # \xc3\xa9", "\xef\xbb\xbf[limits]\n"})
+    EXPECT_TRUE(apply_config(text, "t", settings)) << text;
+  const auto named = apply_config("backend = \"\\\"\xc3\xa9\"", "t", settings);
+  ASSERT_FALSE(named);
+  EXPECT_EQ(named.error().detail.find("ASCII"), std::string::npos) << named.error().detail;
 }
 
 TEST(Config, FilesThatCannotBeReadAreErrors) {
