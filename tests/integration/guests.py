@@ -42,9 +42,6 @@ def free_port():
             return port
 
 
-started = []  # every Guest since a test file's tests began (run.py)
-
-
 class Guest:
     """A running QEMU. Its console goes to a file; use it as a context manager."""
 
@@ -59,7 +56,6 @@ class Guest:
                 ["timeout", "--kill-after=5", str(life_s)] + [str(word) for word in command],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT)
         atexit.register(self.stop)
-        started.append(self)
 
     def __enter__(self):
         return self

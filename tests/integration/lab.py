@@ -160,17 +160,6 @@ def dom0_initramfs():
                      "--add", f"{redirect}=/redirect.ko")
 
 
-def lost_by_the_emulator(console):
-    """QEMU 7.2's software SVM sometimes, with two CPUs, mixes up what is the guest's and what the
-    host's. Either a guest is left in the host's state: Xen then finds a triple fault of a guest whose
-    code segment is Xen's own (0xe008), at the instruction behind VMRUN, where no guest can be. Or a
-    guest's AVX instructions are undefined from its first processes on, while CPUID and XGETBV, by
-    which these chose them, allow them: seen once, and not explained; nothing of ours touches XCR0."""
-    return re.search(r"Triple fault[^\0]*CONTEXT: hvm guest[^\0]*cs: e008", console) is not None or (
-        "PVH is an experimental mode" in console and
-        re.search(r"^Illegal instruction\r?\n.*mount: not found", console, re.M | re.S) is not None)
-
-
 def start_dom0(name, *, wait=True, link=None, **options):
     """Our Xen and a Dom0 with the relay, a test shell, and fresh keys; see start_machine()."""
     guest = start_machine(name, link=link, **options)
@@ -186,8 +175,9 @@ def start_dom0(name, *, wait=True, link=None, **options):
         raise
 
 
-def start_machine(name, *, pvh=False, link=None, smp=1, xen_path=None, kernel_args="", xen_args="", life_s=1800,
-                  initramfs=None, more_ports=(), agent_key=None, more=(), monitor=False, options=()):
+def start_machine(name, *, pvh=False, link=None, smp=1, xen_path=None, kernel_args="", xen_args="",
+                  life_s=1800, initramfs=None, more_ports=(), agent_key=None, more=(), monitor=False,
+                  options=()):
     """`more`: words for scripts/run-dom0; `options`: words for QEMU; `monitor`: guests.qmp() works."""
     ports = {} if link else guests.forwards([PROXY_PORT, SHELL_PORT, *more_ports])
     command = [ROOT / "scripts" / "run-dom0", "--xen", xen_path or xen(),

@@ -18,9 +18,6 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-import guests  # noqa: E402
-import lab  # noqa: E402
-
 FULL_ONLY = {"disk", "key_copies", "packages", "systemd"}
 
 
@@ -36,11 +33,6 @@ class Lines(unittest.TestResult):
     def startTest(self, test):
         super().startTest(test)
         self.start = time.monotonic()
-
-    def add(self, other):
-        self.ok += other.ok
-        self.bad += other.bad
-        self.skipped += other.skipped
 
     def _line(self, verdict, test, why=""):
         took_s = time.monotonic() - self.start
@@ -66,24 +58,6 @@ class Lines(unittest.TestResult):
         self._line("SKIP", test, f": {reason}")
 
 
-def run(name, part, total, tries=3):
-    """The tests of a file. Once more, and saying so, if the emulator lost a machine of theirs: with a
-    result of its own, for unittest does not set up a class again that a result has seen."""
-    for is_last in [False] * (tries - 1) + [True]:
-        guests.started.clear()
-        result = Lines()
-        module = importlib.import_module(f"test_{name}")
-        suite = unittest.TestSuite()
-        for case_suite in unittest.defaultTestLoader.loadTestsFromModule(module):
-            suite.addTests(t for t in case_suite if part in str(t))
-        suite.run(result)
-        lost = [guest.name for guest in guests.started if lab.lost_by_the_emulator(guest.console())]
-        if is_last or not result.bad or not lost:
-            total.add(result)
-            return
-        print(f"AGAIN {name}: the emulator lost {', '.join(lost)}, see lost_by_the_emulator()")
-
-
 def main():
     # Ended by timeout(1): guests.py then ends its virtual machines. (unittest catches SystemExit.)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -97,11 +71,16 @@ def main():
     there = sorted(path.stem[5:] for path in HERE.glob("test_*.py"))
     names = options.names or [n for n in there if options.full or n not in FULL_ONLY]
 
+    import lab
     lab.FULL = options.full
     lab.XEN_RELEASE = options.xen
     result = Lines()
     for name in names:
-        run(name, options.k, result)
+        suite = unittest.TestSuite()
+        for case_suite in unittest.defaultTestLoader.loadTestsFromModule(
+                importlib.import_module(f"test_{name}")):
+            suite.addTests(t for t in case_suite if options.k in str(t))
+        suite.run(result)
     print(f"\nOk: {result.ok}\nFail: {result.bad}\nSkipped: {len(result.skipped)}")
     return 1 if result.bad or result.ok == 0 else 0
 
