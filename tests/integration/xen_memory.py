@@ -119,6 +119,14 @@ class XenMemory:
         """`owner` is the frame of a struct domain, which starts with its number."""
         return struct.unpack("<H", self.physical(owner * PAGE, 2))[0]
 
+    def rcu_readers(self):
+        """For each CPU, of the first eight, that is there: in how many read-side sections it is now."""
+        offsets = struct.unpack("<8Q", self.virtual(self.symbol("__per_cpu_offset"), 64))
+        counter = self.symbol("per_cpu__rcu_lock_cnt")
+        places = [(counter + offset) % (1 << 64) for offset in offsets]
+        there = [place for place in places if self.translate(self.xen_root(), place)]
+        return [struct.unpack("<I", self.virtual(place, 4))[0] for place in there]
+
     def snapshot(self):
         self.xen_root()
         guests.qmp(self.guest, "stop")
