@@ -19,3 +19,7 @@ sevmon-agent-y += xaes.o
 
 sevmon-linux-y := aes-gcm-aesni-x86_64.o
 sevmon-linux-y += curve25519-hacl64.o
+
+# The interpreter and the verifier of programs: natively only, until requests can load one.
+sevmon-bpf-y := bpf-run.o
+sevmon-bpf-y += bpf-verify.o
