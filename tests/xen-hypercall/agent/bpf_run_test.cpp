@@ -298,6 +298,15 @@ TEST(BpfRun, StackOfAFunctionThatIsLeftIsGoneAndZeroedForTheNext) {
   EXPECT_EQ(result_of(program), 0U);
 }
 
+TEST(BpfRun, StackOfAFunctionThatIsLeftIsOutOfReach) {
+  BpfProgram program;
+  program.call_local(4).load_imm64(3, SEVMON_BPF_ADDRESS(SEVMON_BPF_REGION_STACK) + 512);
+  program.add(BPF_LDX | BPF_MEM | BPF_B, 0, 3).exit().mov(0, 0).exit();
+  EXPECT_EQ(program.verify().reason, SEVMON_BPF_OK);
+  BpfRun run{program};
+  EXPECT_EQ(run.finish(), SEVMON_BPF_FAULT);
+}
+
 TEST(BpfRun, CallsTooDeepEnd) {
   BpfProgram program;  // the verifier refuses this one
   program.call_local(-1).exit();
