@@ -3,7 +3,6 @@
 
 #include <errno.h>
 
-#include <toml++/toml.h>
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -12,7 +11,7 @@
 #include <sstream>
 #include <variant>
 
-#include <sevmon/toml_guard.hpp>
+#include <sevmon/toml.hpp>
 
 namespace sevmon::proxy {
 
@@ -181,13 +180,11 @@ Result<void> apply_table(const toml::table& table, const std::string& prefix,
 }  // namespace
 
 Result<void> apply_config(std::string_view text, const std::string& source, Settings& settings) {
-  if (const auto refusal = common::refuse_toml(text))
+  const auto parsed = common::parse_toml(text, source);
+  if (const auto* error = std::get_if<common::TomlError>(&parsed))
     return Error{ErrorCode::kUsage,
-                 source + ":" + std::to_string(refusal->line) + ": " + refusal->why};
-  const auto parsed = toml::parse(text, source);
-  if (!parsed)
-    return at(source, parsed.error().source().begin, std::string{parsed.error().description()});
-  return apply_table(parsed.table(), "", source, settings);
+                 source + ":" + std::to_string(error->line) + ": " + error->what};
+  return apply_table(std::get<toml::table>(parsed), "", source, settings);
 }
 
 Result<void> load_config(const std::string& path, Settings& settings) {

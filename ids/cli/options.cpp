@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.hpp"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
@@ -13,7 +11,7 @@
 
 #include <sevmon/wire.h>
 #include <sevmon/text.hpp>
-#include <sevmon/toml_guard.hpp>
+#include <sevmon/toml.hpp>
 
 namespace sevmon::cli {
 namespace {
@@ -128,13 +126,10 @@ Result<void> apply_config(Options& options) {
   if (path.empty()) return {};
   const auto text = read_config(path);
   if (!text) return text.error();
-  if (const auto refusal = common::refuse_toml(*text))
-    return usage(path + ':' + std::to_string(refusal->line) + ": " + refusal->why);
-  const auto parsed = toml::parse(*text, path);
-  if (!parsed)
-    return usage(path + ':' + std::to_string(parsed.error().source().begin.line) + ": " +
-                 ids::escape(parsed.error().description()));
-  for (const auto& [key, node] : parsed.table())
+  const auto parsed = common::parse_toml(*text, path);
+  if (const auto* error = std::get_if<common::TomlError>(&parsed))
+    return usage(path + ':' + std::to_string(error->line) + ": " + ids::escape(error->what));
+  for (const auto& [key, node] : std::get<toml::table>(parsed))
     if (auto taken = take_setting(options, key.str(), node); !taken)
       return usage(path + ':' + std::to_string(node.source().begin.line) + ": " +
                    taken.error().detail);

@@ -134,13 +134,13 @@ TEST(Config, BadTomlIsNamedByFileAndLine) {
 }
 
 // Found by fuzzing: over these toml++ ends the program.
-TEST(Config, TableHeadersWithoutAKeyAreNamedByFileAndLine) {
+TEST(Config, WhatTomlPlusPlusAssertsIsNamedByFileAndLine) {
   Settings settings;
-  for (const char* text :
-       {"\n[\n", "\n [ \t", "\n[[\n", "\n[[ \nx]]\n", "\n[\rlimits]", "\n[=", "\n[[[", "\n[."}) {
+  for (const char* text : {"\n[\n", "\n [ \t", "\n[[\n", "\n[[ \nx]]\n", "\n[\rlimits]",
+                           "\n[=", "\n[[[", "\n[.", "\nlist = [}", "list = [\n}'its;"}) {
     const auto applied = apply_config(text, "t", settings);
     ASSERT_FALSE(applied) << text;
-    EXPECT_EQ(applied.error().detail, "t:2: not a table's name") << text;
+    EXPECT_TRUE(applied.error().detail.starts_with("t:2: ")) << applied.error().detail;
   }
   for (const char* text : {"[limits]\n", "  [ limits ]\n", "['limits']\n"})
     EXPECT_TRUE(apply_config(text, "t", settings)) << text;
