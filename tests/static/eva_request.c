@@ -6,14 +6,30 @@
  *   eva_walk   the page walk, on its own
  *   eva_head   is_valid_head(), for each count of items
  *   eva_place  one item of each type at each place of the answer's data area
- *   eva_page   the two reads, for each offset within a page
+ *   eva_page   the two reads at any place, for each offset within a page
  *   eva_frame  (eva_frame.c) the whole, for up to 59 items
  *
  * A step that uses a function which another step shows takes its contract.
  */
-#include "request.c"
-
 #include "eva_host.h"
+
+/*
+ * A read has two ends, and one unknown number at each.  Both steps go through
+ * the same copy, for any values of both: eva_place goes through those of the
+ * answer and leaves the page unchecked, eva_page the other way round.
+ */
+static bool skips_answer, skips_page;
+
+/*@ requires skips_answer || \valid((char *)to + (0 .. bytes - 1));
+    requires skips_page || \valid_read((const char *)from + (0 .. bytes - 1));
+    requires skips_page || \initialized((const char *)from + (0 .. bytes - 1));
+    assigns ((char *)to)[0 .. bytes - 1]
+            \from ((const char *)from)[0 .. bytes - 1]; */
+void eva_copy(void *to, const void *from, size_t bytes);
+
+#define memcpy eva_copy
+#include "request.c"
+#undef memcpy
 
 /*@ requires \valid(out) && \valid(level);
     requires \initialized(&root->frame) && \initialized(&root->levels);
@@ -40,27 +56,19 @@ unsigned int sevmon_walk(const struct sevmon_host *host,
     ensures \result == 0 || (\result == 1 && body->head.items <= 59); */
 static bool is_valid_head(const struct sevmon_request_body *body);
 
-/*@ requires \valid(answer) && \valid_read(item);
-    requires \valid(out + (0 .. item->bytes - 1));
-    assigns out[0 .. item->bytes - 1], \result \from *item, frame, status;
-    ensures \initialized(out + (0 .. item->bytes - 1));
-    ensures \result == status || \result == SEVMON_STATUS_NO_FRAME; */
-static unsigned int read_frame(struct answer *answer, uint64_t frame,
-                               unsigned int status,
-                               const struct sevmon_item *item, uint8_t *out);
-
 /*@ requires \valid(answer) && \valid_read(item) && \valid(result);
     requires \initialized((const char *)item + (0 .. sizeof(*item) - 1));
-    requires answer->data_bytes <= room_bytes;
-    requires \valid(answer->data + (0 .. room_bytes - 1));
+    requires skips_answer || answer->data_bytes <= room_bytes;
+    requires skips_answer || \valid(answer->data + (0 .. room_bytes - 1));
     assigns result->status, result->level, result->bytes,
             answer->data_bytes, answer->full, answer->close,
             answer->data[0 .. room_bytes - 1] \from *item, *answer;
-    ensures answer->data_bytes <= room_bytes;
+    ensures skips_answer || answer->data_bytes <= room_bytes;
+    ensures skips_answer ||
+            \initialized(answer->data + (0 .. room_bytes - 1));
     ensures \initialized(&result->status) && \initialized(&result->level) &&
             \initialized(&result->bytes) &&
-            \initialized(&answer->data_bytes) &&
-            \initialized(answer->data + (0 .. room_bytes - 1));
+            \initialized(&answer->data_bytes);
     ensures (answer->full == 0 || answer->full == 1) &&
             (answer->close == 0 || answer->close == 1); */
 static void answer_item(struct answer *answer, const struct sevmon_item *item,
@@ -110,7 +118,7 @@ void eva_head(void)
 
 /*
  * One item, to begin in [first, last] of a data area of `room_bytes`, which
- * ends where the memory does.
+ * ends where the memory does.  The contract says what is shown.
  */
 static void run(struct sevmon_item item, uint32_t room_bytes, uint32_t first,
                 uint32_t last)
@@ -126,62 +134,90 @@ static void run(struct sevmon_item item, uint32_t room_bytes, uint32_t first,
         .head = &head,
         .data = data + sizeof(data) - room_bytes,
         .data_bytes = Frama_C_unsigned_int_interval(first, last),
-        .full = Frama_C_nondet(0, 1),
+        .full = Frama_C_unsigned_int_interval(0, 1),
     };
 
     eva_any(data, sizeof(data));
     eva_any(&head, sizeof(head));
     eva_any(&answer.root.frame, sizeof(answer.root.frame));
-    answer.root.levels = Frama_C_nondet(4, 5);
+    answer.root.levels = Frama_C_unsigned_int_interval(4, 5);
     if ( eva_host.target_get(SEVMON_DOMID_DOM0, &target) )
         return;
 
     answer_item(&answer, &item, &result, room_bytes);
-    //@ assert answer.data_bytes <= room_bytes;
 }
 
-static void each_place(struct sevmon_item item, uint32_t room_bytes)
+/* What a read takes up is in the item: one of the two numbers. */
+static void reads(uint32_t room_bytes)
 {
+    struct sevmon_item item;
     uint32_t at;
 
-    /* No item takes more than a page: before the last page all fit ... */
+    eva_any(&item, sizeof(item));
+    item.type = Frama_C_unsigned_int_interval(SEVMON_ITEM_READ_VIRTUAL,
+                                              SEVMON_ITEM_READ_PHYSICAL);
+
+    /* Longer ones than a page: at any place. */
+    item.bytes = Frama_C_unsigned_int_interval(SEVMON_PAGE_BYTES + 1, 0xffff);
+    run(item, room_bytes, 0, room_bytes);
+
+    /* All others fit before the last page ... */
+    item.bytes = Frama_C_unsigned_int_interval(0, SEVMON_PAGE_BYTES);
     run(item, room_bytes, 0, room_bytes - SEVMON_PAGE_BYTES);
-    /* ... and items begin at multiples of 8. */
+    /* ... and in it items begin at multiples of 8. */
     for ( at = room_bytes - SEVMON_PAGE_BYTES + 8; at <= room_bytes; at += 8 )
         run(item, room_bytes, at - 7, at);
 }
 
-void eva_place(void)
+/* What each other type takes up is known: any place at once. */
+static void others(uint32_t room_bytes)
 {
     struct sevmon_item item;
     unsigned int type;
 
-    eva_any_agent();
     eva_any(&item, sizeof(item));
-    for ( type = 0; type <= SEVMON_ITEM_CLOSE + 1; type++ )
+    item.type = 0;
+    run(item, room_bytes, 0, room_bytes);
+    for ( type = SEVMON_ITEM_READ_PHYSICAL + 1; type <= SEVMON_ITEM_CLOSE;
+          type++ )
     {
         item.type = type;
-        each_place(item, SEVMON_PAGE_BYTES);
-        each_place(item, SEVMON_PAGE_BYTES * 4);
-        each_place(item, SEVMON_PAGE_BYTES * 15);
+        run(item, room_bytes, 0, room_bytes);
     }
     item.type = Frama_C_unsigned_int_interval(SEVMON_ITEM_CLOSE + 1, 0xff);
-    each_place(item, SEVMON_PAGE_BYTES);
+    run(item, room_bytes, 0, room_bytes);
+}
+
+void eva_place(void)
+{
+    unsigned int size_class;
+
+    skips_page = true;
+    eva_any_agent();
+    for ( size_class = 0; size_class < SEVMON_CLASSES; size_class++ )
+    {
+        reads(SEVMON_CLASS_PAGES(size_class) * SEVMON_PAGE_BYTES);
+        others(SEVMON_CLASS_PAGES(size_class) * SEVMON_PAGE_BYTES);
+    }
 }
 
 void eva_page(void)
 {
     struct sevmon_item item;
+    uint32_t most = SEVMON_CLASS_PAGES(SEVMON_CLASS_15_PAGES) *
+                    SEVMON_PAGE_BYTES;
     unsigned int offset;
 
+    skips_answer = true;
     eva_any_agent();
     for ( offset = 0; offset < SEVMON_PAGE_BYTES; offset++ )
     {
         eva_any(&item, sizeof(item));
-        item.type = Frama_C_nondet(SEVMON_ITEM_READ_VIRTUAL,
-                                   SEVMON_ITEM_READ_PHYSICAL);
+        item.type = Frama_C_unsigned_int_interval(SEVMON_ITEM_READ_VIRTUAL,
+                                                  SEVMON_ITEM_READ_PHYSICAL);
         item.address = Frama_C_unsigned_long_interval(0, ~0UL >> 12) *
                        SEVMON_PAGE_BYTES + offset;
-        run(item, SEVMON_PAGE_BYTES, 0, 0);
+        run(item, Frama_C_unsigned_int_interval(SEVMON_PAGE_BYTES, most), 0,
+            most);
     }
 }
