@@ -33,27 +33,31 @@ struct TomlError {
   std::string what;  // may hold characters of the text
 };
 
-/// The line, from 1, of a byte above ASCII that is not in a comment or in a string of one line; 0:
-/// there is none. toml++ asks of such a character whether it is a blank, and that has undefined
-/// behaviour for most of them. (In a multi-line string it asks, too, behind a backslash: once one
-/// has begun, none is allowed at all.)
+/// The line, from 1, of a byte above ASCII that is not in a comment or in a string of one line,
+/// where one may stand; 0: there is none. toml++ asks of such a character whether it is a blank,
+/// and that has undefined behaviour for most of them. (In a multi-line string it asks, too, behind
+/// a backslash: once one has begun, none is allowed at all.)
 inline std::size_t find_loose_character(std::string_view text) {
   std::size_t line = 1;
   char within = 0;  // '#', or the string's quote
-  bool multi_line = false;
+  bool string_may_begin = true, multi_line = false;
   for (std::size_t i = text.starts_with("\xef\xbb\xbf") ? 3 : 0; i < text.size(); ++i) {
     const char c = text[i];
     const char next = i + 1 < text.size() ? text[i + 1] : '\0';
-    const bool ends_line = c == '\n' || c == '\r' || c == '\v' || c == '\f';
     if (static_cast<unsigned char>(c) >= 0x80 && (!within || multi_line)) return line;
     if (c == '\n') ++line;
-    if (ends_line || (within != '#' && c == within)) {
+    if (c == '\n' || c == '\r' || c == '\v' || c == '\f') {
       within = 0;
-    } else if (within == '"' && c == '\\' && (next == '"' || next == '\\')) {
-      ++i;
-    } else if (!within && (c == '#' || c == '"' || c == '\'')) {
+      string_may_begin = true;
+    } else if (within) {
+      if (c == within && c != '#') within = 0;
+      if (within == '"' && c == '\\' && (next == '"' || next == '\\')) ++i;
+    } else if (c == '#' || (string_may_begin && (c == '"' || c == '\''))) {
       within = c;
+      string_may_begin = false;
       multi_line |= c != '#' && next == c && i + 2 < text.size() && text[i + 2] == c;
+    } else if (c != ' ' && c != '\t') {
+      string_may_begin = c == '=' || c == ',' || (c == '[' && string_may_begin);
     }
   }
   return 0;
