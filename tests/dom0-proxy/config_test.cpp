@@ -151,8 +151,9 @@ TEST(Config, CharactersAboveAsciiAreInCommentsAndStringsOnly) {
   for (const char* text :
        {"\n\xc3\xa9 = 1", "\nl= \xef\xbb\xbcS\n", "\n\xc2\xa0[\n]", "\n[\xc2\xa0\n", "#\n\xcb\x8b",
         "\n''\xc3\xa9", "\n\"\\\"\"\xc3\xa9", "\n\"\\\\\"\xc3\xa9", "'\n\xc3\xa9'",
-        "\na = 1[\"\xc3\xa9\"]", "\"\\\n\xc3\xa9\"", "\n'\\'\xc3\xa9", "\"\"\"\\\n\xc3\xa9",
-        "'''\n# \xc3\xa9'''", "\"\"\"\n\" \\ \xc3\xa9"}) {
+        "\na = 1[\"\xc3\xa9\"]", "\na = 1=\"\xc3\xa9\"", "a = [\n1=\"\xc3\xa9\"]",
+        "\"\\\n\xc3\xa9\"", "\n'\\'\xc3\xa9", "\"\"\"\\\n\xc3\xa9", "'''\n# \xc3\xa9'''",
+        "\"\"\"\n\" \\ \xc3\xa9"}) {
     const auto applied = apply_config(text, "t", settings);
     ASSERT_FALSE(applied) << text;
     EXPECT_EQ(applied.error().detail,

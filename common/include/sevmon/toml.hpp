@@ -40,7 +40,8 @@ struct TomlError {
 inline std::size_t find_loose_character(std::string_view text) {
   std::size_t line = 1;
   char within = 0;  // '#', or the string's quote
-  bool string_may_begin = true, multi_line = false;
+  bool string_may_begin = true, multi_line = false, has_key = false;
+  std::size_t arrays = 0;
   for (std::size_t i = text.starts_with("\xef\xbb\xbf") ? 3 : 0; i < text.size(); ++i) {
     const char c = text[i];
     const char next = i + 1 < text.size() ? text[i + 1] : '\0';
@@ -49,6 +50,7 @@ inline std::size_t find_loose_character(std::string_view text) {
     if (c == '\n' || c == '\r' || c == '\v' || c == '\f') {
       within = 0;
       string_may_begin = true;
+      has_key = false;
     } else if (within) {
       if (c == within && c != '#') within = 0;
       if (within == '"' && c == '\\' && (next == '"' || next == '\\')) ++i;
@@ -56,8 +58,12 @@ inline std::size_t find_loose_character(std::string_view text) {
       within = c;
       string_may_begin = false;
       multi_line |= c != '#' && next == c && i + 2 < text.size() && text[i + 2] == c;
+    } else if (c == '[' && string_may_begin) {
+      ++arrays;  // or a table's name, which ends in the same way
     } else if (c != ' ' && c != '\t') {
-      string_may_begin = c == '=' || c == ',' || (c == '[' && string_may_begin);
+      string_may_begin = arrays ? c == ',' : c == '=' && !has_key;
+      if (c == '=') has_key = true;
+      if (c == ']' && arrays) --arrays;
     }
   }
   return 0;
