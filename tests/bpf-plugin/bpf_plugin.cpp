@@ -43,7 +43,7 @@ bool no_helper(std::int32_t, unsigned*) {
   return false;
 }
 std::uint32_t call_no_helper(sevmon_bpf_run* run, std::int32_t) {
-  run->state = SEVMON_BPF_BAD_INSN;
+  run->state = SEVMON_RUN_BAD_INSN;
   return 0;
 }
 
@@ -69,8 +69,8 @@ int main(int argc, char** argv) {
   sevmon_bpf_start(run.get(), insns.data(), count, memory->data(),
                    static_cast<std::uint32_t>(memory->size()), kBudget);
   run->helper = call_no_helper;
-  while (sevmon_bpf_continue(run.get(), 1000) == SEVMON_BPF_RUNNING) {
+  while (sevmon_bpf_continue(run.get(), 1000) == SEVMON_RUN_RUNNING) {
   }
-  if (run->state != SEVMON_BPF_DONE) return fail("ended in state " + std::to_string(run->state));
+  if (run->state != SEVMON_RUN_DONE) return fail("ended in state " + std::to_string(run->state));
   std::cout << std::hex << run->reg[0] << '\n';
 }

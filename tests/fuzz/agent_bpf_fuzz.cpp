@@ -44,9 +44,9 @@ Ended run_to_its_end(const std::vector<sevmon_bpf_insn>& insns, std::uint64_t bu
   sevmon_bpf_start(run.get(), insns.data(), static_cast<std::uint32_t>(insns.size()), input.data(),
                    kInputBytes, budget);
   run->helper = call_helper;
-  run->region[SEVMON_BPF_REGION_MAP] = {map.data(), kMapBytes, true};
-  run->region[SEVMON_BPF_REGION_DATA] = {data.data(), kDataBytes, false};
-  for (std::uint64_t rounds = 0; sevmon_bpf_continue(run.get(), slice) == SEVMON_BPF_RUNNING;
+  run->region[SEVMON_REGION_MAP] = {map.data(), kMapBytes, true};
+  run->region[SEVMON_REGION_DATA] = {data.data(), kDataBytes, false};
+  for (std::uint64_t rounds = 0; sevmon_bpf_continue(run.get(), slice) == SEVMON_RUN_RUNNING;
        ++rounds)
     must(rounds <= budget, "ends within its budget");
   must(data == std::vector<std::uint8_t>(kDataBytes, 3), "what is not writable is not written");
@@ -72,8 +72,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto whole = run_to_its_end(insns, budget, 1'000'000);
   const auto sliced = run_to_its_end(insns, budget, slice);
   must(whole == sliced, "slices make no difference");
-  if (verdict.reason == SEVMON_BPF_OK)
-    must(whole.state != SEVMON_BPF_BAD_INSN && whole.state != SEVMON_BPF_TOO_DEEP,
+  if (verdict.reason == SEVMON_VERDICT_OK)
+    must(whole.state != SEVMON_RUN_BAD_INSN && whole.state != SEVMON_RUN_TOO_DEEP,
          "what is accepted is well-formed");
   return 0;
 }

@@ -72,7 +72,7 @@ class BpfRun {
 
   /// To its end, in slices; returns how it ended.
   std::uint32_t finish(std::uint32_t slice = 64) {
-    while (sevmon_bpf_continue(run_.get(), slice) == SEVMON_BPF_RUNNING) {
+    while (sevmon_bpf_continue(run_.get(), slice) == SEVMON_RUN_RUNNING) {
     }
     return run_->state;
   }

@@ -18,28 +18,28 @@ void sevmon_bpf_start(struct sevmon_bpf_run *run,
     run->insns = insns;
     run->count = count;
     run->budget = budget;
-    run->region[SEVMON_BPF_REGION_STACK].memory = run->stack;
-    run->region[SEVMON_BPF_REGION_STACK].bytes = SEVMON_BPF_STACK_BYTES;
-    run->region[SEVMON_BPF_REGION_STACK].writable = true;
-    run->region[SEVMON_BPF_REGION_INPUT].memory = input;
-    run->region[SEVMON_BPF_REGION_INPUT].bytes = input_bytes;
-    run->region[SEVMON_BPF_REGION_INPUT].writable = true;
-    run->reg[1] = SEVMON_BPF_ADDRESS(SEVMON_BPF_REGION_INPUT);
+    run->region[SEVMON_REGION_STACK].memory = run->stack;
+    run->region[SEVMON_REGION_STACK].bytes = SEVMON_BPF_STACK_BYTES;
+    run->region[SEVMON_REGION_STACK].writable = true;
+    run->region[SEVMON_REGION_INPUT].memory = input;
+    run->region[SEVMON_REGION_INPUT].bytes = input_bytes;
+    run->region[SEVMON_REGION_INPUT].writable = true;
+    run->reg[1] = SEVMON_BPF_ADDRESS(SEVMON_REGION_INPUT);
     run->reg[2] = input_bytes;
-    run->reg[FRAME] = SEVMON_BPF_ADDRESS(SEVMON_BPF_REGION_STACK) +
+    run->reg[FRAME] = SEVMON_BPF_ADDRESS(SEVMON_REGION_STACK) +
                       SEVMON_BPF_STACK_BYTES;
 }
 
 uint8_t *sevmon_bpf_memory(const struct sevmon_bpf_run *run, uint64_t address,
                            uint64_t bytes, bool write)
 {
-    uint64_t index = address >> SEVMON_BPF_REGION_SHIFT;
+    uint64_t index = address >> SEVMON_REGION_SHIFT;
     uint32_t offset = (uint32_t)address;
     const struct sevmon_bpf_region *region;
 
-    if ( index >= SEVMON_BPF_REGIONS )
+    if ( index >= SEVMON_REGIONS )
         return NULL;
-    region = &run->region[array_index_nospec(index, SEVMON_BPF_REGIONS)];
+    region = &run->region[array_index_nospec(index, SEVMON_REGIONS)];
     if ( offset >= region->bytes || bytes > region->bytes - offset ||
          (write && !region->writable) )
         return NULL;
@@ -217,8 +217,8 @@ static void set_stack(struct sevmon_bpf_run *run)
 {
     uint32_t bytes = (run->depth + 1) * SEVMON_BPF_STACK_BYTES;
 
-    run->region[SEVMON_BPF_REGION_STACK].bytes = bytes;
-    run->reg[FRAME] = SEVMON_BPF_ADDRESS(SEVMON_BPF_REGION_STACK) + bytes;
+    run->region[SEVMON_REGION_STACK].bytes = bytes;
+    run->reg[FRAME] = SEVMON_BPF_ADDRESS(SEVMON_REGION_STACK) + bytes;
 }
 
 static void enter(struct sevmon_bpf_run *run, uint32_t target)
@@ -227,7 +227,7 @@ static void enter(struct sevmon_bpf_run *run, uint32_t target)
 
     if ( run->depth + 1 >= SEVMON_BPF_MAX_DEPTH )
     {
-        run->state = SEVMON_BPF_TOO_DEEP;
+        run->state = SEVMON_RUN_TOO_DEEP;
         return;
     }
     frame = &run->frames[run->depth++];
@@ -245,7 +245,7 @@ static void leave(struct sevmon_bpf_run *run)
 
     if ( !run->depth )
     {
-        run->state = SEVMON_BPF_DONE;
+        run->state = SEVMON_RUN_DONE;
         return;
     }
     frame = &run->frames[--run->depth];
@@ -268,7 +268,7 @@ static uint32_t change_function(struct sevmon_bpf_run *run,
     else if ( BPF_SRC(insn) == BPF_CALL_HELPER )
         return run->helper(run, insn->imm);
     else
-        run->state = SEVMON_BPF_BAD_INSN;
+        run->state = SEVMON_RUN_BAD_INSN;
 
     return 0;
 }
@@ -391,7 +391,7 @@ static int64_t run_steps(struct sevmon_bpf_run *run, int64_t steps)
             run->pc = pc;
             steps -= change_function(run, insn);
             pc = run->pc;
-            if ( run->state != SEVMON_BPF_RUNNING )
+            if ( run->state != SEVMON_RUN_RUNNING )
                 goto out;
             break;
 
@@ -402,10 +402,10 @@ static int64_t run_steps(struct sevmon_bpf_run *run, int64_t steps)
     goto out;
 
  bad:
-    run->state = SEVMON_BPF_BAD_INSN;
+    run->state = SEVMON_RUN_BAD_INSN;
     goto out;
  fault:
-    run->state = SEVMON_BPF_FAULT;
+    run->state = SEVMON_RUN_FAULT;
  out:
     run->pc = pc;
 
@@ -416,10 +416,10 @@ uint32_t sevmon_bpf_continue(struct sevmon_bpf_run *run, uint32_t slice)
 {
     int64_t steps, left;
 
-    if ( run->state != SEVMON_BPF_RUNNING )
+    if ( run->state != SEVMON_RUN_RUNNING )
         return run->state;
     if ( !run->budget )
-        return run->state = SEVMON_BPF_OVER_BUDGET;
+        return run->state = SEVMON_RUN_OVER_BUDGET;
 
     steps = slice < run->budget ? slice : run->budget;
     left = run_steps(run, steps);

@@ -6,33 +6,16 @@
 
 SEVMON_BEGIN_C
 
-/*
- * What a program sees as memory: regions, each at a fixed address that says
- * nothing of where it is.  No program ever has an address of Xen's.
- */
-#define SEVMON_BPF_REGION_SHIFT  32
-#define SEVMON_BPF_REGIONS        5
-#define SEVMON_BPF_REGION_STACK   1 /* 0: nothing, so that NULL is a fault */
-#define SEVMON_BPF_REGION_INPUT   2
-#define SEVMON_BPF_REGION_MAP     3
-#define SEVMON_BPF_REGION_DATA    4 /* the program's own constants */
+#define SEVMON_REGIONS 5
 
 #define SEVMON_BPF_ADDRESS(region) \
-    ((uint64_t)(region) << SEVMON_BPF_REGION_SHIFT)
+    ((uint64_t)(region) << SEVMON_REGION_SHIFT)
 
 struct sevmon_bpf_region {
     uint8_t *memory;
     uint32_t bytes;
     bool writable;
 };
-
-/* How a run stands. */
-#define SEVMON_BPF_RUNNING     0 /* its slice is over: go on */
-#define SEVMON_BPF_DONE        1 /* r0 is the result */
-#define SEVMON_BPF_OVER_BUDGET 2
-#define SEVMON_BPF_FAULT       3 /* an access outside of its regions */
-#define SEVMON_BPF_TOO_DEEP    4
-#define SEVMON_BPF_BAD_INSN    5 /* what the verifier would have refused */
 
 struct sevmon_bpf_frame {
     uint64_t kept[4]; /* r6 to r9 of the caller */
@@ -47,9 +30,9 @@ struct sevmon_bpf_run {
     uint64_t reg[16]; /* r0 to r10; any number that fits an instruction */
     uint64_t budget; /* instructions, and what helpers cost, still allowed */
     uint32_t depth;
-    uint32_t state;
+    uint32_t state; /* SEVMON_RUN_* */
     struct sevmon_bpf_frame frames[SEVMON_BPF_MAX_DEPTH];
-    struct sevmon_bpf_region region[SEVMON_BPF_REGIONS];
+    struct sevmon_bpf_region region[SEVMON_REGIONS];
     /*
      * Do helper `number` with r1 to r5 in `run`; its result goes to r0.
      * Returns what it costs, in instructions.  May set the state.

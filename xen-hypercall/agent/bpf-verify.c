@@ -80,33 +80,34 @@ static uint32_t check_arithmetic(const struct sevmon_bpf_insn *insn)
     unsigned int op = BPF_OP(insn->code);
 
     if ( op > BPF_END )
-        return SEVMON_BPF_OPCODE;
+        return SEVMON_VERDICT_OPCODE;
     if ( op == BPF_END )
     {
         if ( is_64 && has_source )
-            return SEVMON_BPF_OPCODE;
+            return SEVMON_VERDICT_OPCODE;
         if ( insn->imm != 16 && insn->imm != 32 && insn->imm != 64 )
-            return SEVMON_BPF_FIELD;
+            return SEVMON_VERDICT_FIELD;
 
-        return insn->offset || BPF_SRC(insn) ? SEVMON_BPF_FIELD : 0;
+        return insn->offset || BPF_SRC(insn) ? SEVMON_VERDICT_FIELD : 0;
     }
     if ( op == BPF_NEG )
     {
         if ( has_source )
-            return SEVMON_BPF_OPCODE;
+            return SEVMON_VERDICT_OPCODE;
 
-        return insn->offset || BPF_SRC(insn) || insn->imm ? SEVMON_BPF_FIELD
-                                                          : 0;
+        return insn->offset || BPF_SRC(insn) || insn->imm
+               ? SEVMON_VERDICT_FIELD : 0;
     }
     if ( has_source ? insn->imm : BPF_SRC(insn) )
-        return SEVMON_BPF_FIELD;
+        return SEVMON_VERDICT_FIELD;
     if ( op == BPF_DIV || op == BPF_MOD )
-        return insn->offset != 0 && insn->offset != 1 ? SEVMON_BPF_FIELD : 0;
+        return insn->offset != 0 && insn->offset != 1
+               ? SEVMON_VERDICT_FIELD : 0;
     if ( op == BPF_MOV && has_source )
         return insn->offset == 0 || insn->offset == 8 || insn->offset == 16 ||
-               (is_64 && insn->offset == 32) ? 0 : SEVMON_BPF_FIELD;
+               (is_64 && insn->offset == 32) ? 0 : SEVMON_VERDICT_FIELD;
 
-    return insn->offset ? SEVMON_BPF_FIELD : 0;
+    return insn->offset ? SEVMON_VERDICT_FIELD : 0;
 }
 
 static uint32_t check_jump(const struct sevmon_bpf_insn *insn)
@@ -115,25 +116,25 @@ static uint32_t check_jump(const struct sevmon_bpf_insn *insn)
     unsigned int op = BPF_OP(insn->code);
 
     if ( op > BPF_JSLE || (is_32 && (op == BPF_CALL || op == BPF_EXIT)) )
-        return SEVMON_BPF_OPCODE;
+        return SEVMON_VERDICT_OPCODE;
     if ( op == BPF_JA || op == BPF_CALL || op == BPF_EXIT )
     {
         if ( insn->code & BPF_X )
-            return SEVMON_BPF_OPCODE;
+            return SEVMON_VERDICT_OPCODE;
         if ( BPF_DST(insn) || (op != BPF_CALL && BPF_SRC(insn)) )
-            return SEVMON_BPF_FIELD;
+            return SEVMON_VERDICT_FIELD;
         if ( op == BPF_CALL )
             return insn->offset || BPF_SRC(insn) > BPF_CALL_LOCAL
-                   ? SEVMON_BPF_FIELD : 0;
+                   ? SEVMON_VERDICT_FIELD : 0;
         if ( op == BPF_EXIT || is_32 )
             return insn->offset || (op == BPF_EXIT && insn->imm)
-                   ? SEVMON_BPF_FIELD : 0;
+                   ? SEVMON_VERDICT_FIELD : 0;
 
-        return insn->imm ? SEVMON_BPF_FIELD : 0;
+        return insn->imm ? SEVMON_VERDICT_FIELD : 0;
     }
 
     return (insn->code & BPF_X ? insn->imm : BPF_SRC(insn))
-           ? SEVMON_BPF_FIELD : 0;
+           ? SEVMON_VERDICT_FIELD : 0;
 }
 
 static uint32_t check_memory(const struct sevmon_bpf_insn *insn)
@@ -143,16 +144,16 @@ static uint32_t check_memory(const struct sevmon_bpf_insn *insn)
     if ( class == BPF_LD )
     {
         if ( !is_wide(insn) )
-            return SEVMON_BPF_OPCODE;
+            return SEVMON_VERDICT_OPCODE;
 
         /* Addresses of maps and the like are the loader's to put in. */
-        return BPF_SRC(insn) || insn->offset ? SEVMON_BPF_FIELD : 0;
+        return BPF_SRC(insn) || insn->offset ? SEVMON_VERDICT_FIELD : 0;
     }
     if ( mode != BPF_MEM && !(class == BPF_LDX && mode == BPF_MEMSX &&
                               BPF_SIZE(insn->code) != BPF_DW) )
-        return SEVMON_BPF_OPCODE;
+        return SEVMON_VERDICT_OPCODE;
 
-    return (class == BPF_ST ? BPF_SRC(insn) : insn->imm) ? SEVMON_BPF_FIELD
+    return (class == BPF_ST ? BPF_SRC(insn) : insn->imm) ? SEVMON_VERDICT_FIELD
                                                          : 0;
 }
 
@@ -164,9 +165,9 @@ static uint32_t check_registers(const struct sevmon_bpf_insn *insn)
 
     if ( BPF_DST(insn) >= SEVMON_BPF_REGISTERS ||
          (!is_call(insn) && BPF_SRC(insn) >= SEVMON_BPF_REGISTERS) )
-        return SEVMON_BPF_REGISTER;
+        return SEVMON_VERDICT_REGISTER;
 
-    return writes && BPF_DST(insn) == FRAME ? SEVMON_BPF_REGISTER : 0;
+    return writes && BPF_DST(insn) == FRAME ? SEVMON_VERDICT_REGISTER : 0;
 }
 
 /* A place that is named by r10 itself is in the stack. */
@@ -180,7 +181,7 @@ static uint32_t check_place(const struct sevmon_bpf_insn *insn)
         return 0;
 
     return insn->offset < -SEVMON_BPF_STACK_BYTES || insn->offset > -bytes
-           ? SEVMON_BPF_STACK : 0;
+           ? SEVMON_VERDICT_STACK : 0;
 }
 
 static uint32_t check_encoding(const struct sevmon_bpf_insn *insn)
@@ -213,13 +214,13 @@ static verdict_t check_encodings(struct sevmon_bpf_verifier *v)
         if ( !is_wide(insn) )
             continue;
         if ( i + 1 == v->count )
-            return refuse(SEVMON_BPF_END, i);
+            return refuse(SEVMON_VERDICT_END, i);
         if ( next->code || next->regs || next->offset )
-            return refuse(SEVMON_BPF_FIELD, i + 1);
+            return refuse(SEVMON_VERDICT_FIELD, i + 1);
         v->marks[++i] = MARK_IMMEDIATE;
     }
 
-    return refuse(SEVMON_BPF_OK, 0);
+    return refuse(SEVMON_VERDICT_OK, 0);
 }
 
 /* ---- Functions, and where jumps lead */
@@ -237,7 +238,7 @@ static verdict_t find_functions(struct sevmon_bpf_verifier *v)
             continue;
         if ( target < 0 || target >= v->count ||
              (v->marks[target] & MARK_IMMEDIATE) )
-            return refuse(SEVMON_BPF_JUMP, i);
+            return refuse(SEVMON_VERDICT_JUMP, i);
         v->marks[target] |= MARK_FUNCTION;
     }
     for ( i = 0; i < v->count; i++ )
@@ -247,7 +248,7 @@ static verdict_t find_functions(struct sevmon_bpf_verifier *v)
         v->function[i] = begin;
     }
 
-    return refuse(SEVMON_BPF_OK, 0);
+    return refuse(SEVMON_VERDICT_OK, 0);
 }
 
 /* Does what is behind `insn` run after it, without a jump? */
@@ -270,15 +271,15 @@ static verdict_t check_flow(const struct sevmon_bpf_verifier *v)
             continue;
         if ( falls_through(insn) &&
              (next >= v->count || v->function[next] != v->function[i]) )
-            return refuse(SEVMON_BPF_END, i);
+            return refuse(SEVMON_VERDICT_END, i);
         if ( is_jump(insn) &&
              (target < 0 || target >= v->count ||
               (v->marks[target] & MARK_IMMEDIATE) ||
               v->function[target] != v->function[i]) )
-            return refuse(SEVMON_BPF_JUMP, i);
+            return refuse(SEVMON_VERDICT_JUMP, i);
     }
 
-    return refuse(SEVMON_BPF_OK, 0);
+    return refuse(SEVMON_VERDICT_OK, 0);
 }
 
 /*
@@ -305,13 +306,13 @@ static verdict_t check_depth(struct sevmon_bpf_verifier *v)
             if ( v->depth[target] >= depth )
                 continue;
             if ( depth >= SEVMON_BPF_MAX_DEPTH )
-                return refuse(SEVMON_BPF_DEPTH, i);
+                return refuse(SEVMON_VERDICT_DEPTH, i);
             v->depth[target] = depth;
             changed = true;
         }
     } while ( changed );
 
-    return refuse(SEVMON_BPF_OK, 0);
+    return refuse(SEVMON_VERDICT_OK, 0);
 }
 
 /* ---- Registers */
@@ -394,7 +395,7 @@ static verdict_t check_registers_set(struct sevmon_bpf_verifier *v,
 
         v->marks[at] &= ~MARK_QUEUED;
         if ( registers_read(insn, helper) & ~set )
-            return refuse(SEVMON_BPF_UNINITIALISED, at);
+            return refuse(SEVMON_VERDICT_UNINITIALISED, at);
         if ( is_local_call(insn) )
             reach(v, target_of(insn, at), set & ~KEPT & ~R0);
         if ( is_jump(insn) )
@@ -403,7 +404,7 @@ static verdict_t check_registers_set(struct sevmon_bpf_verifier *v,
             reach(v, at + 1 + is_wide(insn), registers_after(insn, set));
     }
 
-    return refuse(SEVMON_BPF_OK, 0);
+    return refuse(SEVMON_VERDICT_OK, 0);
 }
 
 static verdict_t check_helpers(const struct sevmon_bpf_verifier *v,
@@ -416,9 +417,9 @@ static verdict_t check_helpers(const struct sevmon_bpf_verifier *v,
         if ( !(v->marks[i] & MARK_IMMEDIATE) && is_call(&v->insns[i]) &&
              BPF_SRC(&v->insns[i]) == BPF_CALL_HELPER &&
              !helper(v->insns[i].imm, &arguments) )
-            return refuse(SEVMON_BPF_HELPER, i);
+            return refuse(SEVMON_VERDICT_HELPER, i);
 
-    return refuse(SEVMON_BPF_OK, 0);
+    return refuse(SEVMON_VERDICT_OK, 0);
 }
 
 verdict_t sevmon_bpf_verify(struct sevmon_bpf_verifier *v,
@@ -427,8 +428,8 @@ verdict_t sevmon_bpf_verify(struct sevmon_bpf_verifier *v,
 {
     verdict_t verdict;
 
-    if ( !count || count > SEVMON_BPF_MAX_INSNS )
-        return refuse(SEVMON_BPF_LENGTH, count);
+    if ( !count || count > SEVMON_PROGRAM_MAX_INSNS )
+        return refuse(SEVMON_VERDICT_LENGTH, count);
     memset(v, 0, sizeof(*v));
     v->insns = insns;
     v->count = count;

@@ -6,21 +6,8 @@
 
 SEVMON_BEGIN_C
 
-/* What the verifier refuses; 0 is none. On the wire: stable. */
-#define SEVMON_BPF_OK             0
-#define SEVMON_BPF_LENGTH         1 /* none, or over SEVMON_BPF_MAX_INSNS */
-#define SEVMON_BPF_OPCODE         2 /* no such instruction */
-#define SEVMON_BPF_FIELD          3 /* one that must be zero, or out of range */
-#define SEVMON_BPF_REGISTER       4 /* no such register, or r10 written */
-#define SEVMON_BPF_JUMP           5 /* out of a function, into an immediate */
-#define SEVMON_BPF_END            6 /* a function can run past its end */
-#define SEVMON_BPF_UNINITIALISED  7 /* a register is read that may not be set */
-#define SEVMON_BPF_HELPER         8 /* no such helper */
-#define SEVMON_BPF_STACK          9 /* off r10, and not in the stack */
-#define SEVMON_BPF_DEPTH         10 /* recursion, or calls too deep */
-
 struct sevmon_bpf_verdict {
-    uint32_t reason; /* SEVMON_BPF_* */
+    uint32_t reason; /* SEVMON_VERDICT_* */
     uint32_t insn;   /* where */
 };
 
@@ -30,11 +17,11 @@ struct sevmon_bpf_verifier {
     uint32_t count;
     uint32_t queued;
     /* For each instruction: registers set on every way there, in bits. */
-    uint16_t set[SEVMON_BPF_MAX_INSNS];
-    uint16_t queue[SEVMON_BPF_MAX_INSNS];
-    uint16_t function[SEVMON_BPF_MAX_INSNS]; /* where its function begins */
-    uint8_t marks[SEVMON_BPF_MAX_INSNS];
-    uint8_t depth[SEVMON_BPF_MAX_INSNS]; /* of functions, where they begin */
+    uint16_t set[SEVMON_PROGRAM_MAX_INSNS];
+    uint16_t queue[SEVMON_PROGRAM_MAX_INSNS];
+    uint16_t function[SEVMON_PROGRAM_MAX_INSNS]; /* where its one begins */
+    uint8_t marks[SEVMON_PROGRAM_MAX_INSNS];
+    uint8_t depth[SEVMON_PROGRAM_MAX_INSNS]; /* of functions, at their begin */
 };
 
 /* Does a helper of that number exist?  Then *arguments is how many. */

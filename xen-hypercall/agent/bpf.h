@@ -8,7 +8,8 @@
 
 #include "port.h"
 
-#define SEVMON_BPF_MAX_INSNS   4096
+#include <sevmon/program.h>
+
 #define SEVMON_BPF_REGISTERS     11
 #define SEVMON_BPF_STACK_BYTES  512 /* of each function that is active */
 #define SEVMON_BPF_MAX_DEPTH      8 /* such functions, the first included */

@@ -14,7 +14,7 @@ using U32 = std::uint32_t;
 using S64 = std::int64_t;
 using S32 = std::int32_t;
 
-constexpr U64 kInput = SEVMON_BPF_ADDRESS(SEVMON_BPF_REGION_INPUT);
+constexpr U64 kInput = SEVMON_BPF_ADDRESS(SEVMON_REGION_INPUT);
 
 const std::vector<U64> kValues = {0,
                                   1,
@@ -84,9 +84,9 @@ const std::vector<Operation> kOperations = {
 
 U64 result_of(BpfProgram& program, std::vector<std::uint8_t> memory = {}) {
   const auto verdict = program.verify();
-  EXPECT_EQ(verdict.reason, SEVMON_BPF_OK) << "at " << verdict.insn;
+  EXPECT_EQ(verdict.reason, SEVMON_VERDICT_OK) << "at " << verdict.insn;
   BpfRun run{program, std::move(memory)};
-  EXPECT_EQ(run.finish(), SEVMON_BPF_DONE);
+  EXPECT_EQ(run.finish(), SEVMON_RUN_DONE);
   return run->reg[0];
 }
 
@@ -212,7 +212,7 @@ TEST(BpfRun, LoadsAndStoresEachSize) {
     program.add(klass | BPF_MEM | size, 1, klass == BPF_STX ? 3 : 0, 0, klass == BPF_ST ? -2 : 0);
     program.exit();
     BpfRun run{program, memory};
-    EXPECT_EQ(run.finish(), SEVMON_BPF_DONE);
+    EXPECT_EQ(run.finish(), SEVMON_RUN_DONE);
     U64 value;
     std::memcpy(&value, run.memory().data(), sizeof(value));
     return value;
@@ -235,42 +235,42 @@ std::uint32_t access(U64 address, unsigned size, bool write, std::size_t memory 
               write ? 0 : 3);
   program.mov(0, 0).exit();
   BpfRun run{program, std::vector<std::uint8_t>(memory)};
-  run->region[SEVMON_BPF_REGION_DATA] = {const_cast<std::uint8_t*>(run.memory().data()), 16, false};
+  run->region[SEVMON_REGION_DATA] = {const_cast<std::uint8_t*>(run.memory().data()), 16, false};
   return run.finish();
 }
 
 TEST(BpfRun, AccessesOutsideOfItsRegionsAreFaults) {
   const std::pair<unsigned, unsigned> sizes[] = {{BPF_B, 1}, {BPF_H, 2}, {BPF_W, 4}, {BPF_DW, 8}};
-  const U64 stack = SEVMON_BPF_ADDRESS(SEVMON_BPF_REGION_STACK);
-  const U64 map = SEVMON_BPF_ADDRESS(SEVMON_BPF_REGION_MAP);
-  const U64 data = SEVMON_BPF_ADDRESS(SEVMON_BPF_REGION_DATA);
+  const U64 stack = SEVMON_BPF_ADDRESS(SEVMON_REGION_STACK);
+  const U64 map = SEVMON_BPF_ADDRESS(SEVMON_REGION_MAP);
+  const U64 data = SEVMON_BPF_ADDRESS(SEVMON_REGION_DATA);
   for (const bool write : {false, true})
     for (const auto& [size, bytes] : sizes) {
       SCOPED_TRACE(bytes);
-      EXPECT_EQ(access(kInput, size, write), SEVMON_BPF_DONE);
-      EXPECT_EQ(access(kInput + 16 - bytes, size, write), SEVMON_BPF_DONE);
-      EXPECT_EQ(access(kInput + 16 - bytes + 1, size, write), SEVMON_BPF_FAULT);
-      EXPECT_EQ(access(kInput + 16, size, write), SEVMON_BPF_FAULT);
-      EXPECT_EQ(access(kInput - 1, size, write), SEVMON_BPF_FAULT);
-      EXPECT_EQ(access(stack, size, write), SEVMON_BPF_DONE);
-      EXPECT_EQ(access(stack + 512 - bytes, size, write), SEVMON_BPF_DONE);
-      EXPECT_EQ(access(stack + 512, size, write), SEVMON_BPF_FAULT)
+      EXPECT_EQ(access(kInput, size, write), SEVMON_RUN_DONE);
+      EXPECT_EQ(access(kInput + 16 - bytes, size, write), SEVMON_RUN_DONE);
+      EXPECT_EQ(access(kInput + 16 - bytes + 1, size, write), SEVMON_RUN_FAULT);
+      EXPECT_EQ(access(kInput + 16, size, write), SEVMON_RUN_FAULT);
+      EXPECT_EQ(access(kInput - 1, size, write), SEVMON_RUN_FAULT);
+      EXPECT_EQ(access(stack, size, write), SEVMON_RUN_DONE);
+      EXPECT_EQ(access(stack + 512 - bytes, size, write), SEVMON_RUN_DONE);
+      EXPECT_EQ(access(stack + 512, size, write), SEVMON_RUN_FAULT)
           << "of a function that is not active";
-      EXPECT_EQ(access(map, size, write), SEVMON_BPF_FAULT) << "no map is there";
-      EXPECT_EQ(access(data, size, write), write ? SEVMON_BPF_FAULT : SEVMON_BPF_DONE);
-      EXPECT_EQ(access(SEVMON_BPF_ADDRESS(SEVMON_BPF_REGIONS), size, write), SEVMON_BPF_FAULT);
+      EXPECT_EQ(access(map, size, write), SEVMON_RUN_FAULT) << "no map is there";
+      EXPECT_EQ(access(data, size, write), write ? SEVMON_RUN_FAULT : SEVMON_RUN_DONE);
+      EXPECT_EQ(access(SEVMON_BPF_ADDRESS(SEVMON_REGIONS), size, write), SEVMON_RUN_FAULT);
       for (const U64 address :
            {U64{0}, U64{8}, U64{0xffffffffffffffff}, U64{0xffff82d040200000}, kInput + 0xffffffff})
-        EXPECT_EQ(access(address, size, write), SEVMON_BPF_FAULT) << std::hex << address;
+        EXPECT_EQ(access(address, size, write), SEVMON_RUN_FAULT) << std::hex << address;
     }
-  EXPECT_EQ(access(kInput, BPF_B, false, 0), SEVMON_BPF_FAULT) << "no memory";
+  EXPECT_EQ(access(kInput, BPF_B, false, 0), SEVMON_RUN_FAULT) << "no memory";
 }
 
 TEST(BpfRun, AddressesDoNotWrapIntoARegion) {
   BpfProgram program;
   program.mov(0, 0).add(BPF_LDX | BPF_MEM | BPF_DW, 0, 1, -8).exit();
   BpfRun run{program, std::vector<std::uint8_t>(16)};
-  EXPECT_EQ(run.finish(), SEVMON_BPF_FAULT);
+  EXPECT_EQ(run.finish(), SEVMON_RUN_FAULT);
   EXPECT_EQ(sevmon_bpf_memory(&*run, kInput + 8, U64{0} - 4, false), nullptr);
   EXPECT_EQ(sevmon_bpf_memory(&*run, kInput + 8, 9, false), nullptr);
   EXPECT_NE(sevmon_bpf_memory(&*run, kInput + 8, 8, false), nullptr);
@@ -300,19 +300,19 @@ TEST(BpfRun, StackOfAFunctionThatIsLeftIsGoneAndZeroedForTheNext) {
 
 TEST(BpfRun, StackOfAFunctionThatIsLeftIsOutOfReach) {
   BpfProgram program;
-  program.call_local(4).load_imm64(3, SEVMON_BPF_ADDRESS(SEVMON_BPF_REGION_STACK) + 512);
+  program.call_local(4).load_imm64(3, SEVMON_BPF_ADDRESS(SEVMON_REGION_STACK) + 512);
   program.add(BPF_LDX | BPF_MEM | BPF_B, 0, 3).exit().mov(0, 0).exit();
-  EXPECT_EQ(program.verify().reason, SEVMON_BPF_OK);
+  EXPECT_EQ(program.verify().reason, SEVMON_VERDICT_OK);
   BpfRun run{program};
-  EXPECT_EQ(run.finish(), SEVMON_BPF_FAULT);
+  EXPECT_EQ(run.finish(), SEVMON_RUN_FAULT);
 }
 
 TEST(BpfRun, CallsTooDeepEnd) {
   BpfProgram program;  // the verifier refuses this one
   program.call_local(-1).exit();
-  EXPECT_EQ(program.verify().reason, SEVMON_BPF_DEPTH);
+  EXPECT_EQ(program.verify().reason, SEVMON_VERDICT_DEPTH);
   BpfRun run{program};
-  EXPECT_EQ(run.finish(), SEVMON_BPF_TOO_DEEP);
+  EXPECT_EQ(run.finish(), SEVMON_RUN_TOO_DEEP);
 }
 
 TEST(BpfRun, EndsAtItsBudgetWhateverTheSlices) {
@@ -320,7 +320,7 @@ TEST(BpfRun, EndsAtItsBudgetWhateverTheSlices) {
     BpfProgram program;
     program.mov(0, 0).add(BPF_ALU64 | BPF_ADD, 0, 0, 0, 1).jump(-2);
     BpfRun run{program, {}, 1001};
-    EXPECT_EQ(run.finish(slice), SEVMON_BPF_OVER_BUDGET);
+    EXPECT_EQ(run.finish(slice), SEVMON_RUN_OVER_BUDGET);
     EXPECT_EQ(run->reg[0], 500U);
     EXPECT_EQ(run->budget, 0U);
   }
@@ -330,7 +330,7 @@ TEST(BpfRun, ASliceIsNoMoreThanItSays) {
   BpfProgram program;
   program.mov(0, 0).add(BPF_ALU64 | BPF_ADD, 0, 0, 0, 1).jump(-2);
   BpfRun run{program, {}, 1000};
-  EXPECT_EQ(sevmon_bpf_continue(&*run, 11), SEVMON_BPF_RUNNING);
+  EXPECT_EQ(sevmon_bpf_continue(&*run, 11), SEVMON_RUN_RUNNING);
   EXPECT_EQ(run->reg[0], 5U);
   EXPECT_EQ(run->budget, 989U);
 }
@@ -339,23 +339,23 @@ TEST(BpfRun, HelpersCostWhatTheySay) {
   BpfProgram program;
   program.mov(1, 41).mov(2, 0).call(1).mov_reg(6, 0).exit();
   BpfRun run{program, {}, 1000};
-  EXPECT_EQ(run.finish(1000), SEVMON_BPF_DONE);
+  EXPECT_EQ(run.finish(1000), SEVMON_RUN_DONE);
   EXPECT_EQ(run->reg[0], 42U);
   EXPECT_EQ(run->budget, 1000U - 5 - 100);
   BpfRun sliced{program, {}, 1000};
-  EXPECT_EQ(sliced.finish(1), SEVMON_BPF_DONE);
+  EXPECT_EQ(sliced.finish(1), SEVMON_RUN_DONE);
   EXPECT_EQ(sliced->budget, 1000U - 5 - 100) << "a small slice does not hide it";
   BpfRun poor{program, {}, 50};
-  EXPECT_EQ(poor.finish(), SEVMON_BPF_OVER_BUDGET);
+  EXPECT_EQ(poor.finish(), SEVMON_RUN_OVER_BUDGET);
 }
 
 TEST(BpfRun, AnEndIsAnEnd) {
   BpfProgram program;
   program.mov(0, 3).exit();
   BpfRun run{program};
-  EXPECT_EQ(run.finish(), SEVMON_BPF_DONE);
+  EXPECT_EQ(run.finish(), SEVMON_RUN_DONE);
   const auto budget = run->budget;
-  EXPECT_EQ(sevmon_bpf_continue(&*run, 100), SEVMON_BPF_DONE);
+  EXPECT_EQ(sevmon_bpf_continue(&*run, 100), SEVMON_RUN_DONE);
   EXPECT_EQ(run->budget, budget);
 }
 
@@ -374,9 +374,9 @@ TEST(BpfRun, WhatTheVerifierWouldRefuseEndsTheRun) {
       BpfProgram{}.call_local(1 << 30).exit(),
   };
   for (auto program : programs) {
-    EXPECT_NE(program.verify().reason, SEVMON_BPF_OK);
+    EXPECT_NE(program.verify().reason, SEVMON_VERDICT_OK);
     BpfRun run{program, std::vector<std::uint8_t>(16)};
-    EXPECT_EQ(run.finish(), SEVMON_BPF_BAD_INSN);
+    EXPECT_EQ(run.finish(), SEVMON_RUN_BAD_INSN);
   }
 }
 

@@ -14,7 +14,7 @@ void expect_refused(const BpfProgram& program, unsigned reason, unsigned insn, c
 
 void expect_fine(const BpfProgram& program, const char* why) {
   const auto verdict = program.verify();
-  EXPECT_EQ(verdict.reason, SEVMON_BPF_OK) << why << ", at " << verdict.insn;
+  EXPECT_EQ(verdict.reason, SEVMON_VERDICT_OK) << why << ", at " << verdict.insn;
 }
 
 /// A program of one instruction between one that sets all registers and the end.
@@ -26,13 +26,13 @@ BpfProgram with(unsigned code, unsigned dst, unsigned src, int offset, std::int6
 constexpr unsigned kAt = 10;
 
 TEST(BpfVerify, LengthsHaveLimits) {
-  expect_refused(BpfProgram{}, SEVMON_BPF_LENGTH, 0, "nothing");
+  expect_refused(BpfProgram{}, SEVMON_VERDICT_LENGTH, 0, "nothing");
   BpfProgram longest;
-  for (int i = 0; i < SEVMON_BPF_MAX_INSNS - 1; ++i) longest.mov(0, 0);
+  for (int i = 0; i < SEVMON_PROGRAM_MAX_INSNS - 1; ++i) longest.mov(0, 0);
   longest.exit();
   expect_fine(longest, "the longest");
   longest.exit();
-  expect_refused(longest, SEVMON_BPF_LENGTH, SEVMON_BPF_MAX_INSNS + 1, "one more");
+  expect_refused(longest, SEVMON_VERDICT_LENGTH, SEVMON_PROGRAM_MAX_INSNS + 1, "one more");
 }
 
 TEST(BpfVerify, OnlyTheOpcodesOfTheGroupsAreTaken) {
@@ -41,7 +41,7 @@ TEST(BpfVerify, OnlyTheOpcodesOfTheGroupsAreTaken) {
     const bool swap = (code & 0xf0) == BPF_END && (code & 7) != BPF_JMP && (code & 7) != BPF_JMP32;
     const bool call = code == (BPF_JMP | BPF_CALL);
     // r0 for r0 is a valid operand of all but these; so are zero immediates and offsets.
-    taken += with(code, 0, 0, 0, swap ? 16 : call ? 1 : 0).verify().reason != SEVMON_BPF_OPCODE;
+    taken += with(code, 0, 0, 0, swap ? 16 : call ? 1 : 0).verify().reason != SEVMON_VERDICT_OPCODE;
   }
   // 12 operations and NEG, in two widths, all but NEG with two kinds of operand; three swaps; 11
   // conditions in two widths with two kinds of operand; two JA, CALL, EXIT; LDDW, 7 loads, 8
@@ -65,7 +65,8 @@ TEST(BpfVerify, FieldsThatAreNotUsedAreZero) {
                            {BPF_JMP | BPF_JEQ, 0, 1, 7},
                            {BPF_JMP32 | BPF_JA, 0, 0, 1},
                            {BPF_JMP | BPF_JA, 0, 1, 0}})
-    EXPECT_EQ(with(fine.code, 0, fine.src, fine.offset, fine.imm).verify().reason, SEVMON_BPF_OK)
+    EXPECT_EQ(with(fine.code, 0, fine.src, fine.offset, fine.imm).verify().reason,
+              SEVMON_VERDICT_OK)
         << std::hex << fine.code;
   for (const Case& bad : {Case{BPF_ALU64 | BPF_ADD, 1, 0, 1},
                           {BPF_ALU64 | BPF_ADD, 0, 1, 1},
@@ -98,7 +99,7 @@ TEST(BpfVerify, FieldsThatAreNotUsedAreZero) {
                           {BPF_ST | BPF_MEM | BPF_W, 1, 0, 1},
                           {BPF_LD_IMM64, 1, 0, 0},
                           {BPF_LD_IMM64, 0, 1, 0}})
-    expect_refused(with(bad.code, 0, bad.src, bad.offset, bad.imm), SEVMON_BPF_FIELD, kAt,
+    expect_refused(with(bad.code, 0, bad.src, bad.offset, bad.imm), SEVMON_VERDICT_FIELD, kAt,
                    std::to_string(bad.code).c_str());
 }
 
@@ -107,21 +108,23 @@ TEST(BpfVerify, SecondHalvesOfImmediatesHoldNothingElse) {
     return BpfProgram{}.add(BPF_LD_IMM64).add(code, dst, 0, offset, 1).exit();
   };
   expect_fine(with_half(0, 0, 0), "all zero");
-  expect_refused(with_half(1, 0, 0), SEVMON_BPF_FIELD, 1, "an opcode");
-  expect_refused(with_half(0, 1, 0), SEVMON_BPF_FIELD, 1, "a register");
-  expect_refused(with_half(0, 0, 1), SEVMON_BPF_FIELD, 1, "an offset");
+  expect_refused(with_half(1, 0, 0), SEVMON_VERDICT_FIELD, 1, "an opcode");
+  expect_refused(with_half(0, 1, 0), SEVMON_VERDICT_FIELD, 1, "a register");
+  expect_refused(with_half(0, 0, 1), SEVMON_VERDICT_FIELD, 1, "an offset");
 }
 
 TEST(BpfVerify, RegistersAreR0ToR10AndR10IsNotWritten) {
   for (unsigned reg = 11; reg < 16; ++reg) {
-    expect_refused(with(BPF_ALU64 | BPF_MOV, reg, 0, 0, 1), SEVMON_BPF_REGISTER, kAt, "written");
-    expect_refused(with(BPF_ALU64 | BPF_MOV | BPF_X, 0, reg, 0, 0), SEVMON_BPF_REGISTER, kAt,
+    expect_refused(with(BPF_ALU64 | BPF_MOV, reg, 0, 0, 1), SEVMON_VERDICT_REGISTER, kAt,
+                   "written");
+    expect_refused(with(BPF_ALU64 | BPF_MOV | BPF_X, 0, reg, 0, 0), SEVMON_VERDICT_REGISTER, kAt,
                    "read");
-    expect_refused(with(BPF_STX | BPF_MEM | BPF_B, reg, 0, 0, 0), SEVMON_BPF_REGISTER, kAt, "base");
-    expect_refused(with(BPF_JMP | BPF_JEQ, reg, 0, 0, 0), SEVMON_BPF_REGISTER, kAt, "compared");
+    expect_refused(with(BPF_STX | BPF_MEM | BPF_B, reg, 0, 0, 0), SEVMON_VERDICT_REGISTER, kAt,
+                   "base");
+    expect_refused(with(BPF_JMP | BPF_JEQ, reg, 0, 0, 0), SEVMON_VERDICT_REGISTER, kAt, "compared");
   }
-  expect_refused(with(BPF_ALU64 | BPF_ADD, 10, 0, 0, 8), SEVMON_BPF_REGISTER, kAt, "r10 += 8");
-  expect_refused(with(BPF_LDX | BPF_MEM | BPF_DW, 10, 1, 0, 0), SEVMON_BPF_REGISTER, kAt,
+  expect_refused(with(BPF_ALU64 | BPF_ADD, 10, 0, 0, 8), SEVMON_VERDICT_REGISTER, kAt, "r10 += 8");
+  expect_refused(with(BPF_LDX | BPF_MEM | BPF_DW, 10, 1, 0, 0), SEVMON_VERDICT_REGISTER, kAt,
                  "r10 = *");
   expect_fine(with(BPF_ALU64 | BPF_MOV | BPF_X, 3, 10, 0, 0), "r3 = r10");
   expect_fine(with(BPF_STX | BPF_MEM | BPF_DW, 10, 3, -8, 0), "*(r10 - 8) = r3");
@@ -132,69 +135,74 @@ TEST(BpfVerify, PlacesOffR10AreInTheStack) {
        {std::pair{BPF_B, 1}, std::pair{BPF_H, 2}, std::pair{BPF_W, 4}, std::pair{BPF_DW, 8}}) {
     expect_fine(with(BPF_STX | BPF_MEM | size, 10, 0, -bytes, 0), "the last");
     expect_fine(with(BPF_LDX | BPF_MEM | size, 0, 10, -512, 0), "the first");
-    expect_refused(with(BPF_STX | BPF_MEM | size, 10, 0, -bytes + 1, 0), SEVMON_BPF_STACK, kAt,
+    expect_refused(with(BPF_STX | BPF_MEM | size, 10, 0, -bytes + 1, 0), SEVMON_VERDICT_STACK, kAt,
                    "over");
-    expect_refused(with(BPF_ST | BPF_MEM | size, 10, 0, 0, 0), SEVMON_BPF_STACK, kAt, "behind");
-    expect_refused(with(BPF_LDX | BPF_MEM | size, 0, 10, -513, 0), SEVMON_BPF_STACK, kAt, "below");
+    expect_refused(with(BPF_ST | BPF_MEM | size, 10, 0, 0, 0), SEVMON_VERDICT_STACK, kAt, "behind");
+    expect_refused(with(BPF_LDX | BPF_MEM | size, 0, 10, -513, 0), SEVMON_VERDICT_STACK, kAt,
+                   "below");
   }
 }
 
 TEST(BpfVerify, JumpsStayInTheirFunctionAndOutOfImmediates) {
-  expect_refused(BpfProgram{}.mov(0, 0).jump(1).exit(), SEVMON_BPF_JUMP, 1, "past the end");
-  expect_refused(BpfProgram{}.mov(0, 0).jump(-3).exit(), SEVMON_BPF_JUMP, 1, "before the start");
-  expect_refused(BpfProgram{}.mov(0, 0).jump(1).load_imm64(0, 1).exit(), SEVMON_BPF_JUMP, 1,
+  expect_refused(BpfProgram{}.mov(0, 0).jump(1).exit(), SEVMON_VERDICT_JUMP, 1, "past the end");
+  expect_refused(BpfProgram{}.mov(0, 0).jump(-3).exit(), SEVMON_VERDICT_JUMP, 1,
+                 "before the start");
+  expect_refused(BpfProgram{}.mov(0, 0).jump(1).load_imm64(0, 1).exit(), SEVMON_VERDICT_JUMP, 1,
                  "into an immediate");
   expect_refused(BpfProgram{}.mov(0, 0).add(BPF_JMP32 | BPF_JA, 0, 0, 0, 0x7fffffff).exit(),
-                 SEVMON_BPF_JUMP, 1, "far");
+                 SEVMON_VERDICT_JUMP, 1, "far");
   expect_fine(BpfProgram{}.mov(0, 0).jump(-2).exit(), "a loop");
 
   BpfProgram other;
   other.call_local(1).exit().mov(0, 0).jump(-3).exit();
-  expect_refused(other, SEVMON_BPF_JUMP, 3, "into another function");
-  expect_refused(BpfProgram{}.call_local(1).exit(), SEVMON_BPF_JUMP, 0, "call past the end");
-  expect_refused(BpfProgram{}.call_local(-3).exit(), SEVMON_BPF_JUMP, 0, "call before the start");
-  expect_refused(BpfProgram{}.call_local(2).exit().load_imm64(0, 1).exit(), SEVMON_BPF_JUMP, 0,
+  expect_refused(other, SEVMON_VERDICT_JUMP, 3, "into another function");
+  expect_refused(BpfProgram{}.call_local(1).exit(), SEVMON_VERDICT_JUMP, 0, "call past the end");
+  expect_refused(BpfProgram{}.call_local(-3).exit(), SEVMON_VERDICT_JUMP, 0,
+                 "call before the start");
+  expect_refused(BpfProgram{}.call_local(2).exit().load_imm64(0, 1).exit(), SEVMON_VERDICT_JUMP, 0,
                  "call of an immediate");
 }
 
 TEST(BpfVerify, FunctionsEnd) {
-  expect_refused(BpfProgram{}.mov(0, 0), SEVMON_BPF_END, 0, "runs out of the program");
-  expect_refused(BpfProgram{}.mov(0, 0).add(BPF_LD_IMM64), SEVMON_BPF_END, 1, "half an immediate");
-  expect_refused(BpfProgram{}.mov(0, 0).exit().add(BPF_JMP | BPF_JEQ, 0, 0, -1), SEVMON_BPF_END, 2,
-                 "a condition at the end");
+  expect_refused(BpfProgram{}.mov(0, 0), SEVMON_VERDICT_END, 0, "runs out of the program");
+  expect_refused(BpfProgram{}.mov(0, 0).add(BPF_LD_IMM64), SEVMON_VERDICT_END, 1,
+                 "half an immediate");
+  expect_refused(BpfProgram{}.mov(0, 0).exit().add(BPF_JMP | BPF_JEQ, 0, 0, -1), SEVMON_VERDICT_END,
+                 2, "a condition at the end");
   expect_refused(BpfProgram{}.mov(1, 0).mov(2, 0).call_local(1).mov(0, 0).mov(0, 1).exit(),
-                 SEVMON_BPF_END, 3, "into the next function");
+                 SEVMON_VERDICT_END, 3, "into the next function");
   expect_fine(BpfProgram{}.mov(0, 0).jump(-2), "for ever");
 }
 
 TEST(BpfVerify, RegistersAreSetBeforeTheyAreRead) {
   expect_fine(BpfProgram{}.mov_reg(0, 1).exit(), "r1 is set at the start");
   expect_fine(BpfProgram{}.mov_reg(0, 2).exit(), "and r2");
-  expect_refused(BpfProgram{}.mov_reg(0, 3).exit(), SEVMON_BPF_UNINITIALISED, 0, "r3 is not");
-  expect_refused(BpfProgram{}.exit(), SEVMON_BPF_UNINITIALISED, 0, "nor r0");
-  expect_refused(BpfProgram{}.add(BPF_ALU64 | BPF_ADD, 0, 0, 0, 1).exit(), SEVMON_BPF_UNINITIALISED,
-                 0, "r0 += 1");
+  expect_refused(BpfProgram{}.mov_reg(0, 3).exit(), SEVMON_VERDICT_UNINITIALISED, 0, "r3 is not");
+  expect_refused(BpfProgram{}.exit(), SEVMON_VERDICT_UNINITIALISED, 0, "nor r0");
+  expect_refused(BpfProgram{}.add(BPF_ALU64 | BPF_ADD, 0, 0, 0, 1).exit(),
+                 SEVMON_VERDICT_UNINITIALISED, 0, "r0 += 1");
   expect_refused(BpfProgram{}.add(BPF_JMP | BPF_JEQ, 1, 0, 1).mov(0, 1).exit(),
-                 SEVMON_BPF_UNINITIALISED, 2, "on one of two ways");
+                 SEVMON_VERDICT_UNINITIALISED, 2, "on one of two ways");
   expect_fine(BpfProgram{}.add(BPF_JMP | BPF_JEQ, 1, 0, 2).mov(0, 1).jump(1).mov(0, 2).exit(),
               "on both");
-  expect_refused(BpfProgram{}.mov(3, 0).call(1).mov_reg(0, 3).exit(), SEVMON_BPF_UNINITIALISED, 2,
-                 "a helper takes r1 to r5");
-  expect_refused(BpfProgram{}.mov(3, 0).call(4).exit(), SEVMON_BPF_UNINITIALISED, 1, "an argument");
+  expect_refused(BpfProgram{}.mov(3, 0).call(1).mov_reg(0, 3).exit(), SEVMON_VERDICT_UNINITIALISED,
+                 2, "a helper takes r1 to r5");
+  expect_refused(BpfProgram{}.mov(3, 0).call(4).exit(), SEVMON_VERDICT_UNINITIALISED, 1,
+                 "an argument");
   expect_fine(BpfProgram{}.mov(6, 0).call(1).mov_reg(0, 6).exit(), "but leaves r6");
 
   // A loop takes a register away only on its second round.
   BpfProgram loop;
   loop.mov(0, 0).mov(3, 0).mov_reg(6, 3).mov(1, 0).call(1).jump(-4).exit();
-  expect_refused(loop, SEVMON_BPF_UNINITIALISED, 2, "on the way back");
+  expect_refused(loop, SEVMON_VERDICT_UNINITIALISED, 2, "on the way back");
 }
 
 TEST(BpfVerify, LocalFunctionsGetArgumentsOnly) {
   expect_fine(BpfProgram{}.mov(6, 0).call_local(1).exit().mov_reg(0, 1).exit(), "r1");
   expect_refused(BpfProgram{}.mov(6, 0).call_local(1).exit().mov_reg(0, 6).exit(),
-                 SEVMON_BPF_UNINITIALISED, 3, "not r6 of its caller");
-  expect_refused(BpfProgram{}.mov(0, 0).call_local(1).exit().exit(), SEVMON_BPF_UNINITIALISED, 3,
-                 "nor r0");
+                 SEVMON_VERDICT_UNINITIALISED, 3, "not r6 of its caller");
+  expect_refused(BpfProgram{}.mov(0, 0).call_local(1).exit().exit(), SEVMON_VERDICT_UNINITIALISED,
+                 3, "nor r0");
   expect_fine(BpfProgram{}.mov(6, 0).call_local(2).mov_reg(0, 6).exit().mov(0, 0).exit(),
               "which keeps its own r6");
 }
@@ -202,8 +210,8 @@ TEST(BpfVerify, LocalFunctionsGetArgumentsOnly) {
 TEST(BpfVerify, HelpersAreKnown) {
   expect_fine(BpfProgram{}.call(2).exit(), "one that is there");
   for (const int number : {0, 6, -1, 0x7fffffff})
-    expect_refused(BpfProgram{}.call(number).exit(), SEVMON_BPF_HELPER, 0, "none such");
-  expect_refused(BpfProgram{}.mov(0, 0).exit().call(9).exit(), SEVMON_BPF_HELPER, 2,
+    expect_refused(BpfProgram{}.call(number).exit(), SEVMON_VERDICT_HELPER, 0, "none such");
+  expect_refused(BpfProgram{}.mov(0, 0).exit().call(9).exit(), SEVMON_VERDICT_HELPER, 2,
                  "where nothing leads, too");
 }
 
@@ -214,11 +222,12 @@ TEST(BpfVerify, CallsHaveADepth) {
     return program.mov(0, 0).exit();
   };
   expect_fine(chain(SEVMON_BPF_MAX_DEPTH), "the deepest");
-  EXPECT_EQ(chain(SEVMON_BPF_MAX_DEPTH + 1).verify().reason, SEVMON_BPF_DEPTH);
-  EXPECT_EQ(BpfProgram{}.call_local(-1).exit().verify().reason, SEVMON_BPF_DEPTH) << "of itself";
+  EXPECT_EQ(chain(SEVMON_BPF_MAX_DEPTH + 1).verify().reason, SEVMON_VERDICT_DEPTH);
+  EXPECT_EQ(BpfProgram{}.call_local(-1).exit().verify().reason, SEVMON_VERDICT_DEPTH)
+      << "of itself";
   BpfProgram mutual;
   mutual.call_local(1).exit().call_local(1).exit().call_local(-3).exit();
-  EXPECT_EQ(mutual.verify().reason, SEVMON_BPF_DEPTH) << "of each other";
+  EXPECT_EQ(mutual.verify().reason, SEVMON_VERDICT_DEPTH) << "of each other";
 
   // Each function behind the one that it calls: the order of the text does not hide the depth.
   const auto backwards = [](int functions) {
@@ -228,7 +237,7 @@ TEST(BpfVerify, CallsHaveADepth) {
     return program;
   };
   expect_fine(backwards(SEVMON_BPF_MAX_DEPTH - 1), "the deepest, backwards");
-  EXPECT_EQ(backwards(SEVMON_BPF_MAX_DEPTH).verify().reason, SEVMON_BPF_DEPTH);
+  EXPECT_EQ(backwards(SEVMON_BPF_MAX_DEPTH).verify().reason, SEVMON_VERDICT_DEPTH);
 }
 
 TEST(BpfVerify, TakesLinearTime) {
@@ -236,9 +245,9 @@ TEST(BpfVerify, TakesLinearTime) {
   // set.
   BpfProgram program;
   for (unsigned reg = 0; reg < 10; ++reg) program.mov(reg, 0);
-  while (program.count() < SEVMON_BPF_MAX_INSNS - 4) program.add(BPF_JMP | BPF_JEQ, 0, 0, 0);
-  program.mov(1, 0).call(1).jump(-(SEVMON_BPF_MAX_INSNS - 11)).exit();
-  EXPECT_EQ(program.count(), SEVMON_BPF_MAX_INSNS);
+  while (program.count() < SEVMON_PROGRAM_MAX_INSNS - 4) program.add(BPF_JMP | BPF_JEQ, 0, 0, 0);
+  program.mov(1, 0).call(1).jump(-(SEVMON_PROGRAM_MAX_INSNS - 11)).exit();
+  EXPECT_EQ(program.count(), SEVMON_PROGRAM_MAX_INSNS);
   expect_fine(program, "a long loop");
 }
 

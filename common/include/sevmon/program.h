@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Programs: what their source, the IDS and the agent agree on, besides the
+ * instruction set (RFC 9669).  docs/programs.md explains them; wire.h has the
+ * items that load and run them.  C (Xen, agent core, programs), C++ (IDS).
+ */
+#ifndef SEVMON_PROGRAM_H
+#define SEVMON_PROGRAM_H
+
+#include <sevmon/wire.h>
+
+/* ---- What a program sees ---------------------------------------------- */
+
+/*
+ * Addresses: a region's number << 32 | offset.  Region 0 is nothing, so that
+ * NULL is a fault.
+ */
+#define SEVMON_REGION_SHIFT 32
+#define SEVMON_REGION_STACK 1 /* of the functions that are active */
+#define SEVMON_REGION_INPUT 2 /* r1 when it starts; r2 is its length */
+#define SEVMON_REGION_MAP   3 /* .data, then .bss: kept between runs */
+#define SEVMON_REGION_DATA  4 /* .rodata: not to be written */
+
+/*
+ * Helpers, called by number with r1 to r5.  r0: what they give, or the
+ * negative of a SEVMON_STATUS_*; what they could not read is zero.  A range of the
+ * program's own that is not inside one region ends the run (SEVMON_RUN_FAULT).
+ */
+
+/* long read(void *to, u32 bytes, u64 address): kernel memory, by the run's
+ * root; up to SEVMON_HELPER_MAX_BYTES, over any page border.  0. */
+#define SEVMON_HELPER_READ          1
+/* long read_physical(void *to, u32 bytes, u64 address): frame << 12 | offset */
+#define SEVMON_HELPER_READ_PHYSICAL 2
+/* long read_user(void *to, u32 bytes, u64 address, u64 pgd): by the table that
+ * is at the kernel's virtual address `pgd` (mm->pgd). */
+#define SEVMON_HELPER_READ_USER     3
+/* long read_string(void *to, u32 capacity, u64 address): up to its NUL, always
+ * terminated.  Its length; `capacity` - 1 also when there is more. */
+#define SEVMON_HELPER_READ_STRING   4
+/* long translate(struct sevmon_translation *to, u64 address). */
+#define SEVMON_HELPER_TRANSLATE     5
+/* long append(const void *from, u32 bytes): to the result, all or nothing. */
+#define SEVMON_HELPER_APPEND        6
+/* long vcpu_state(struct sevmon_vcpu_state *to, u32 vcpu). */
+#define SEVMON_HELPER_VCPU_STATE    7
+/* u64 time(void): the host's clock, nanoseconds since it booted. */
+#define SEVMON_HELPER_TIME          8
+#define SEVMON_HELPERS              9 /* numbers are below this */
+
+#define SEVMON_HELPER_MAX_BYTES  4096 /* of one read or append */
+
+/* How a run stands. */
+#define SEVMON_RUN_RUNNING     0 /* its slice is over: it goes on */
+#define SEVMON_RUN_DONE        1 /* r0 is its result */
+#define SEVMON_RUN_OVER_BUDGET 2
+#define SEVMON_RUN_FAULT       3 /* an access outside of its regions */
+#define SEVMON_RUN_TOO_DEEP    4
+#define SEVMON_RUN_BAD_INSN    5 /* what the verifier would have refused */
+
+/* What the agent's verifier refuses. */
+#define SEVMON_VERDICT_OK             0
+#define SEVMON_VERDICT_LENGTH         1 /* none, or over the maximum */
+#define SEVMON_VERDICT_OPCODE         2 /* no such instruction */
+#define SEVMON_VERDICT_FIELD          3 /* must be zero, or out of range */
+#define SEVMON_VERDICT_REGISTER       4 /* no such register, or r10 written */
+#define SEVMON_VERDICT_JUMP           5 /* out of its function, mid-immediate */
+#define SEVMON_VERDICT_END            6 /* a function can run past its end */
+#define SEVMON_VERDICT_UNINITIALISED  7 /* a register that may not be set */
+#define SEVMON_VERDICT_HELPER         8 /* no such helper */
+#define SEVMON_VERDICT_STACK          9 /* off r10, and not in the stack */
+#define SEVMON_VERDICT_DEPTH         10 /* recursion, or calls too deep */
+
+/* ---- What is sent ----------------------------------------------------- */
+
+#define SEVMON_PROGRAM_MAX_INSNS      4096
+#define SEVMON_PROGRAM_MAX_DATA_BYTES 0x4000
+#define SEVMON_PROGRAM_MAX_MAP_BYTES  0x10000
+#define SEVMON_PROGRAM_MAX_BYTES      0x10000 /* of an image */
+
+/*
+ * An image: this head, the instructions (8 bytes each), the constants, what
+ * the map begins with, and nothing else.  A program is named by the first 8 bytes
+ * of its image's SHA-256, as an integer.
+ */
+struct sevmon_program_head {
+    uint32_t insns;      /* 1..SEVMON_PROGRAM_MAX_INSNS */
+    uint32_t data_bytes; /* 0..SEVMON_PROGRAM_MAX_DATA_BYTES */
+    uint32_t map_bytes;  /* 0..SEVMON_PROGRAM_MAX_MAP_BYTES */
+    uint32_t init_bytes; /* 0..map_bytes: given here; the others are zero */
+    uint64_t zero[2];
+};
+SEVMON_WIRE_SIZE(struct sevmon_program_head, 32);
+
+#endif /* SEVMON_PROGRAM_H */
