@@ -98,8 +98,8 @@ static void change_header(struct frame *frame, uint64_t *state)
     case 3:
         header->flags = 1 + fuzz_below(state, 255);
         break;
-    case 4: /* one that the session cannot have: too high, or the window's */
-        header->session ^= 1U << fuzz_below(state, 32);
+    case 4: /* added: a bit that is flipped could be the one that make_request() flipped */
+        header->session += 3 + 2 * fuzz_below(state, 0x7ffffffe);
         break;
     case 5:
         header->n = (1ULL << 24) + fuzz_random(state) / 2;
