@@ -15,7 +15,7 @@
 
 #ifdef __XEN__
 #include <xen/types.h>
-#else
+#elif !defined(SEVMON_NO_STDINT) /* a program has its kernel's */
 #include <stdint.h>
 #endif
 
