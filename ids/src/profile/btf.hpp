@@ -36,6 +36,8 @@ class Btf {
   common::Result<std::int64_t> enumerator(std::string_view name) const;
   std::size_t type_count() const;
   ByteSpan raw() const { return raw_; }
+  /// For what libbpf answers itself; lives as long as this.
+  const btf* handle() const { return handle_.get(); }
 
  private:
   struct Deleter {

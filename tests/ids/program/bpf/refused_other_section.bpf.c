@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sevmon/program.bpf.h>
+
+SEC("kprobe/x") long one(void) {
+  return 1;
+}
+
+SEVMON_PROGRAM
+long two(void) {
+  return 2;
+}
