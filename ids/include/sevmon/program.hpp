@@ -87,6 +87,38 @@ class ProgramObject {
   std::unique_ptr<Impl> impl_;
 };
 
+/// What check_program() has to say of one instruction.
+struct ProgramFinding {
+  enum class Level : std::uint8_t {
+    kError,    // it will, or may, end the run: not to be sent
+    kWarning,  // worth a look
+    kNote,     // as it is for this kernel
+  } level = Level::kError;
+  std::uint32_t insn = 0;
+  std::string file;  // empty, and line 0, when not known
+  std::uint32_t line = 0;
+  std::string text;
+  std::string instruction;  // as disassemble() has it
+  std::string reason;
+};
+
+/// "error", "warning", "note"
+std::string_view name(ProgramFinding::Level level);
+
+struct ProgramCheck {
+  std::vector<ProgramFinding> findings;  // by insn; the agent's own refusal is the only one
+  std::vector<bool> reached;             // by instruction: can it ever run?
+  /// Was every way looked at? When not, there is a warning, and what was not found may be there.
+  bool complete = true;
+  /// Nothing that the agent would refuse, and no error.
+  bool passed() const;
+};
+
+/// Would the agent's verifier take `image`, and can a run of it end in a fault? Follows what
+/// registers and stack can hold along every way; docs/programs.md has the rules, and what is not
+/// looked at.
+ProgramCheck check_program(const ProgramImage& image);
+
 /// An instruction as text: "r1 = *(u32 *)(r10 - 8)", "if r1 > 4 goto 17", "call read". Immediates
 /// of 64 bits need both halves. `at` is its number, for jumps.
 std::string disassemble(std::span<const std::uint8_t> instructions, std::uint32_t at);

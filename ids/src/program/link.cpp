@@ -8,6 +8,7 @@
 
 #include <sevmon/text.hpp>
 
+#include "program/flow.hpp"
 #include "program/object.hpp"
 #include "program/relocate.hpp"
 
@@ -131,12 +132,35 @@ class Linker {
     return {};
   }
 
-  /// What has no answer may stand where nothing leads to.
-  Result<void> settle(const std::vector<Unresolved>& unresolved, ProgramImage&) {
+  /// What has no answer may stand where nothing leads to. What stands there does nothing then,
+  /// since the agent's verifier looks at all instructions; but a register that was set stays so.
+  Result<void> settle(const std::vector<Unresolved>& unresolved, ProgramImage& image) {
     if (unresolved.empty()) return {};
-    const auto& first = unresolved.front();
-    return Error{ErrorCode::kNotFound,
-                 first.what + " is not in " + target_.release + object_.where(first.insn)};
+    const Flow flow =
+        analyse_flow(insns_, {object_.map_bytes, static_cast<std::uint32_t>(object_.data.size())});
+    for (const auto& one : unresolved) {
+      if (flow.reached[one.insn])
+        return Error{ErrorCode::kNotFound,
+                     one.what + " is not in " + target_.release + object_.where(one.insn)};
+      image.replaced.push_back(one.insn);
+      insns_[one.insn] = nothing_for(one.original);
+      if (one.original.code == BPF_LD_IMM64) insns_[one.insn + 1] = {};
+    }
+    return {};
+  }
+
+  static sevmon_bpf_insn nothing_for(const sevmon_bpf_insn& original) {
+    const auto to = static_cast<std::uint8_t>(BPF_DST(&original));
+    switch (BPF_CLASS(original.code)) {
+      case BPF_LD:
+        return {BPF_LD_IMM64, to, 0, 0};
+      case BPF_LDX:
+      case BPF_ALU:
+      case BPF_ALU64:
+        return {BPF_ALU64 | BPF_MOV, to, 0, 0};
+      default:
+        return {BPF_JMP | BPF_JA, 0, 0, 0};
+    }
   }
 
   void assemble(ProgramImage& image) {
