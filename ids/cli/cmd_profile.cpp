@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cctype>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 
 #include <sevmon/profile.hpp>
+#include <sevmon/program.hpp>
 #include <sevmon/text.hpp>
 
 #include "command.hpp"
@@ -75,6 +77,33 @@ Result<int> show(Session& session, const std::string& path) {
   return kExitOk;
 }
 
+/// The kernel's types as C: on stdout, or into a file.
+Result<int> types(Session& session, const std::string& path) {
+  if (path.empty() && session.output.json())
+    return Error{ErrorCode::kUsage, "with --json, say where to with -o FILE"};
+  const auto profiles = session.profiles();
+  if (!profiles) return profiles.error();
+  const auto* profile = dynamic_cast<const ids::Profile*>(profiles->front());
+  if (profiles->size() != 1 || profile == nullptr)
+    return Error{ErrorCode::kUsage,
+                 std::to_string(profiles->size()) + " profiles: name one with --profile FILE"};
+  const auto text = ids::types_as_c(profile->btf());
+  if (!text) return text.error();
+  if (path.empty()) {
+    session.output.raw(*text);
+    return kExitOk;
+  }
+  std::ofstream out{path, std::ios::binary};
+  out << *text;
+  if (!out.flush()) return Error{ErrorCode::kIo, path + ": cannot be written"};
+  session.output.result() = {{"file", path},
+                             {"release", ids::escape(profile->release())},
+                             {"types", profile->type_count()},
+                             {"bytes", text->size()}};
+  session.output.line("file      " + path);
+  return kExitOk;
+}
+
 }  // namespace
 
 void add_profile(CLI::App& app, const Choose& choose) {
@@ -100,6 +129,13 @@ void add_profile(CLI::App& app, const Choose& choose) {
   show_command->callback([arguments, choose] {
     choose("profile show",
            [arguments](Session& session) { return show(session, arguments->input); });
+  });
+  auto* types_command =
+      command->add_subcommand("types", "print a kernel's types as a header, vmlinux.h");
+  types_command->add_option("-o,--output", arguments->output, "into that file; default: stdout");
+  types_command->callback([arguments, choose] {
+    choose("profile types",
+           [arguments](Session& session) { return types(session, arguments->output); });
   });
 }
 

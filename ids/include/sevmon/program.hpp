@@ -123,4 +123,8 @@ ProgramCheck check_program(const ProgramImage& image);
 /// of 64 bits need both halves. `at` is its number, for jumps.
 std::string disassemble(std::span<const std::uint8_t> instructions, std::uint32_t at);
 
+/// All of a kernel's types as a C header, vmlinux.h, for programs.
+/// @return kTruncated, kMalformed, kUnsupported.
+common::Result<std::string> types_as_c(std::span<const std::byte> btf);
+
 }  // namespace sevmon::ids

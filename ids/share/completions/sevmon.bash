@@ -7,7 +7,7 @@ _sevmon() {
   local options=''
   COMPREPLY=()
   case $prev in
-    --key | --config | --profile | --output | -o)
+    --key | --config | --profile | --output | -o | --include | -I)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       return
@@ -22,24 +22,27 @@ _sevmon() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      keygen | revoke | status | profile | os-version | ps | read | translate | check | vcpu | watch |
-        build | show)
+      keygen | revoke | status | profile | program | os-version | ps | read | translate | check | vcpu |
+        watch | build | show | types | verify)
         command=$word
         ;;
     esac
   done
   case $command in
-    '') options='keygen revoke status profile os-version ps read translate check vcpu watch' ;;
-    profile) options='build show' ;;
+    '') options='keygen revoke status profile program os-version ps read translate check vcpu watch' ;;
+    profile) options='build show types' ;;
+    program) options='build verify' ;;
     check) options='translation' ;;
-    build) options='--output' ;;
+    build) options='--output --include' ;;
+    types) options='--output' ;;
+    verify) options='--include --listing' ;;
     ps) options='--tree --threads' ;;
     read) options='--output --root --physical --zero-fill' ;;
     translate) options='--root' ;;
     vcpu) options='--symbols' ;;
     watch) options='--interval --deadline --silence --ps --count --duration' ;;
   esac
-  if [[ $cur != -* && $command =~ ^(build|show|keygen|revoke)$ ]]; then
+  if [[ $cur != -* && $command =~ ^(build|show|verify|keygen|revoke)$ ]]; then
     compopt -o filenames 2>/dev/null
     mapfile -t COMPREPLY < <(compgen -f -- "$cur")
     return

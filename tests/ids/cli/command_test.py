@@ -270,6 +270,71 @@ class Command(unittest.TestCase):
         key.chmod(0o600)
         self.expect_error(2, "key", "--connect", "tcp:127.0.0.1:1", "--key", key, "status")
 
+    PROGRAM = ["-I", SOURCE / "ids/include", "-I", SOURCE / "common/include"]
+
+    def test_programs_are_compiled_and_verified(self):
+        source = SOURCE / "ids/programs/template.bpf.c"
+        made = self.dir / "made.bpf.o"
+        document = self.expect_json(0, "program", "build", source, "-o", made, *self.PROGRAM)
+        self.assertEqual(document["result"]["file"], str(made))
+        self.assertEqual(made.read_bytes()[:4], b"\x7fELF")
+        # By default beside the source.
+        copy = self.dir / "copy.bpf.c"
+        copy.write_text(source.read_text())
+        self.expect(0, "program", "build", copy, *self.PROGRAM)
+        self.assertTrue((self.dir / "copy.bpf.o").exists())
+        # Without a kernel there is nothing to link for.
+        self.expect_error(2, "no profile", "program", "verify", made)
+        self.expect_error(2, "no profile", "profile", "types", "-o", self.dir / "none.h")
+        for kernel in filter(None, os.environ.get("SEVMON_TEST_VMLINUZ", "").split(":")):
+            self.verify_for(kernel, made, source)
+
+    def verify_for(self, kernel, made, source):
+        profile = self.dir / "test.profile"
+        self.expect(0, "profile", "build", kernel, "-o", profile)
+        known = ["--profile", profile]
+        text = self.expect(0, *known, "program", "verify", made, "--listing").stdout.decode()
+        self.assertIn("call append", text)
+        self.assertIn("runs", text)
+        first = self.expect_json(0, *known, "program", "verify", made, "--listing")["result"]
+        self.assertTrue(first["passed"] and first["complete"])
+        self.assertTrue(any(line["instruction"] == "call read" for line in first["listing"]))
+        second = self.expect_json(0, *known, "program", "verify", source, *self.PROGRAM)["result"]
+        self.assertEqual(first["program"], second["program"])
+        header = self.dir / "vmlinux.h"
+        self.expect_json(0, *known, "profile", "types", "-o", header)
+        self.assertEqual(self.expect(0, *known, "profile", "types").stdout, header.read_bytes())
+        self.expect_json(2, *known, "profile", "types")  # a document and a header do not mix
+        # The kernel's own types, all of them.
+        walker = self.dir / "walker.bpf.c"
+        walker.write_text("""#include "vmlinux.h"
+#include <sevmon/program.bpf.h>
+extern const struct task_struct init_task __ksym;
+SEVMON_PROGRAM long walker(const void *input, __u64 bytes) {
+  const struct mm_struct *mm = BPF_CORE_READ(&init_task, active_mm);
+  __u64 pages = BPF_CORE_READ(mm, total_vm);
+  return sevmon_append_struct(&pages);
+}
+""")
+        self.expect(0, *known, "program", "verify", walker, *self.PROGRAM)
+        walker.write_text(walker.read_text().replace("total_vm", "pgd").replace(
+            "&pages)", "(char *)pages)"))
+        done = self.expect_json(1, *known, "program", "verify", walker, *self.PROGRAM)["result"]
+        self.assertFalse(done["passed"])
+        self.assertEqual(done["findings"][0]["line"], 7)
+
+    def test_what_is_no_program_is_refused(self):
+        bad = self.dir / "bad.bpf.c"
+        bad.write_text("int broken(")
+        done = self.expect(3, "program", "build", bad)
+        self.assertIn(b"does not take", done.stderr)
+        bad.write_text("int fine(void) { return 1; }\n")
+        self.assertIn(b"SEC", self.expect(3, "program", "build", bad).stderr)
+        self.expect_error(3, "i/o", "program", "build", self.dir / "nowhere.bpf.c")
+        self.expect_error(2, "sources end in .c", "program", "build", self.dir / "x.o")
+        # No clang anywhere.
+        self.expect_error(3, "no clang", "program", "build", bad, env={"PATH": str(self.dir)})
+
     def test_unusable_profiles_exit_3(self):
         profile = self.dir / "bad.profile"
         profile.write_bytes(b"nonsense")
@@ -501,6 +566,7 @@ class Command(unittest.TestCase):
         completions = {name: (share / "completions" / name).read_text()
                        for name in ("sevmon.bash", "_sevmon", "sevmon.fish")}
         commands = ([], ["keygen"], ["revoke"], ["status"], ["profile", "build"], ["profile", "show"],
+                    ["profile", "types"], ["program", "build"], ["program", "verify"],
                     ["os-version"], ["ps"], ["read"], ["translate"], ["vcpu"],
                     ["watch"], ["check", "translation"])
         for command in commands:

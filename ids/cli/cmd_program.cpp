@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+
+#include <sevmon/program.hpp>
+#include <sevmon/text.hpp>
+
+#include "command.hpp"
+#include "compile.hpp"
+#include "program_report.hpp"
+
+namespace sevmon::cli {
+namespace {
+
+using common::Error;
+using common::ErrorCode;
+using common::Result;
+
+struct Arguments {
+  std::string file;
+  std::string output;
+  std::vector<std::string> includes;
+  bool listing = false;
+};
+
+/// A directory that goes when this does.
+class Scratch {
+ public:
+  static Result<std::unique_ptr<Scratch>> make() {
+    const char* base = std::getenv("TMPDIR");
+    std::string name =
+        std::string{base != nullptr && *base != '\0' ? base : "/tmp"} + "/sevmon-program.XXXXXX";
+    if (mkdtemp(name.data()) == nullptr)
+      return Error{ErrorCode::kIo, name + ": " + std::strerror(errno)};
+    return std::unique_ptr<Scratch>{new Scratch{std::move(name)}};
+  }
+  ~Scratch() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  explicit Scratch(std::string path) : path_{std::move(path)} {}
+  std::string path_;
+};
+
+/// An object, or a source that is compiled first.
+Result<ids::ProgramObject> load(const Arguments& arguments) {
+  if (!arguments.file.ends_with(".c")) return ids::ProgramObject::load(arguments.file);
+  const auto scratch = Scratch::make();
+  if (!scratch) return scratch.error();
+  const std::string object = (*scratch)->path() + "/program.bpf.o";
+  if (auto compiled = compile_program(arguments.file, object, arguments.includes); !compiled)
+    return compiled.error();
+  return ids::ProgramObject::load(object);
+}
+
+/// Without a connection nobody says which kernel runs: there must be one profile.
+Result<const ids::Profile*> one_profile(Session& session) {
+  const auto profiles = session.profiles();
+  if (!profiles) return profiles.error();
+  if (profiles->size() != 1)
+    return Error{ErrorCode::kUsage,
+                 std::to_string(profiles->size()) + " profiles: name one with --profile FILE"};
+  return dynamic_cast<const ids::Profile*>(profiles->front());
+}
+
+Result<int> build(Session& session, const Arguments& arguments) {
+  if (!arguments.file.ends_with(".c"))
+    return Error{ErrorCode::kUsage, arguments.file + ": sources end in .c"};
+  std::string object = arguments.output;
+  if (object.empty()) object = arguments.file.substr(0, arguments.file.size() - 1) + "o";
+  if (auto compiled = compile_program(arguments.file, object, arguments.includes); !compiled)
+    return compiled.error();
+  // What clang takes need not be a program.
+  if (const auto parsed = ids::ProgramObject::load(object); !parsed) return parsed.error();
+  session.output.result() = {{"file", object}};
+  session.output.line("file      " + object);
+  return kExitOk;
+}
+
+Result<int> verify(Session& session, const Arguments& arguments) {
+  const auto profile = one_profile(session);
+  if (!profile) return profile.error();
+  const auto object = load(arguments);
+  if (!object) return object.error();
+  const auto image = object->link(ids::program_target(**profile));
+  if (!image) return image.error();
+  const auto check = ids::check_program(*image);
+  report_program(session.output, arguments.file, (*profile)->release(), *image, check,
+                 session.options.verbose);
+  if (arguments.listing) report_listing(session.output, *image, check);
+  return check.passed() ? kExitOk : kExitFindings;
+}
+
+}  // namespace
+
+void add_program(CLI::App& app, const Choose& choose) {
+  auto arguments = std::make_shared<Arguments>();
+  auto* command = app.add_subcommand("program", "programs for the agent");
+  command->require_subcommand(1);
+
+  auto* build_command = command->add_subcommand("build", "compile a program with clang");
+  build_command->add_option("SOURCE", arguments->file, "NAME.bpf.c")->required();
+  build_command->add_option("-o,--output", arguments->output, "the object; default: NAME.bpf.o");
+  build_command->add_option("-I,--include", arguments->includes, "search headers there, too")
+      ->allow_extra_args(false);
+  build_command->callback([arguments, choose] {
+    choose("program build", [arguments](Session& session) { return build(session, *arguments); });
+  });
+
+  auto* verify_command =
+      command->add_subcommand("verify", "link a program for a profile's kernel and check it");
+  verify_command->add_option("PROGRAM", arguments->file, "NAME.bpf.c or NAME.bpf.o")->required();
+  verify_command->add_option("-I,--include", arguments->includes, "search headers there, too")
+      ->allow_extra_args(false);
+  verify_command->add_flag("--listing", arguments->listing, "each instruction with its line");
+  verify_command->callback([arguments, choose] {
+    choose("program verify", [arguments](Session& session) { return verify(session, *arguments); });
+  });
+}
+
+}  // namespace sevmon::cli
