@@ -22,7 +22,7 @@ _sevmon() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      keygen | revoke | status | profile | program | os-version | ps | read | translate | check | vcpu |
+      keygen | revoke | status | profile | program | os-version | ps | read | translate | check | vcpu | \
         watch | build | show | types | verify)
         command=$word
         ;;
