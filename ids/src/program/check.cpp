@@ -130,7 +130,11 @@ class Checker {
                            .instruction = {},
                            .reason = std::move(reason)};
     if (insn < insns_.size()) finding.instruction = disassemble(image_.instructions(), insn);
-    if (const auto* line = image_.line_of(insn)) {
+    // What the compiler made of no line in particular belongs to the next one.
+    const auto* line = image_.line_of(insn);
+    for (std::uint32_t at = insn; line != nullptr && line->line == 0 && ++at < insns_.size();)
+      line = image_.line_of(at);
+    if (line != nullptr) {
       finding.file = line->file;
       finding.line = line->line;
       finding.text = line->text;

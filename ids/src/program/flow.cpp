@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -232,11 +233,16 @@ class Analysis {
   /// A new number, which instruction `at` brings: those that it brought before are others.
   static Value with_origin(State& state, Value value, std::uint32_t at) {
     each_origin(state, [&](Value& other) {
-      if (other.origin == at + 1) other.origin = 0;
+      if (other.origin == at + 1) {
+        other.origin = 0;
+        other.delta = 0;
+        other.scale = 1;
+      }
       return true;
     });
     value.origin = at + 1;
     value.delta = 0;
+    value.scale = 1;
     return value;
   }
 
@@ -312,6 +318,8 @@ class Analysis {
     result.is_set = true;
     if (op != BPF_MOV) result.is_length = false;
     if (op == BPF_ADD || op == BPF_SUB) keep_origin(result, a, b, op == BPF_SUB, is_32);
+    if (op == BPF_ADD && !is_32 && a.is_constant()) keep_origin(result, b, a, false, false);
+    if ((op == BPF_LSH || op == BPF_MUL) && !is_32) scale_origin(result, a, b, op == BPF_LSH);
     return result;
   }
 
@@ -327,6 +335,17 @@ class Analysis {
     }
     result.origin = a.origin;
     result.delta = a.delta + by;
+    result.scale = a.scale;
+  }
+
+  /// Modulo 2^64, as all of this is: what is lost at the top does no harm.
+  static void scale_origin(Value& result, const Value& a, const Value& b, bool is_shift) {
+    if (a.origin == 0 || a.or_zero || !b.is_constant()) return;
+    const auto by = is_shift ? std::uint64_t{1} << (b.low & 63) : b.low;
+    if (a.scale * by == 0) return;
+    result.origin = a.origin;
+    result.delta = a.delta * by;
+    result.scale = a.scale * by;
   }
 
   /// Where the stack is meant: the offset of an address that is known to be inside.
@@ -392,7 +411,8 @@ class Analysis {
                        static_cast<std::uint32_t>(to - from), false);
   }
 
-  static Value moved(const Value& base, std::int16_t offset) {
+  static Value moved(Value base, std::int16_t offset) {
+    base.or_zero = false;
     Value sum = arithmetic(
         BPF_ADD, base, Value::constant(static_cast<std::uint64_t>(std::int64_t{offset})), 0, false);
     sum.is_set = base.is_set;
@@ -415,8 +435,9 @@ class Analysis {
   void check_access(const State& state, std::uint32_t at, const Value& address, std::uint64_t bytes,
                     Access access) {
     if (!reporting_) return;
+    // A few places in several regions: one of two variables, say.
     const bool few =
-        !address.is_constant() &&
+        address.low >> SEVMON_REGION_SHIFT != address.high >> SEVMON_REGION_SHIFT &&
         (address.high - address.low) / std::max<std::uint64_t>(address.step, 1) < kMaxEach;
     if (!few) return check_range(state, at, address, bytes, access);
     for (std::uint64_t one = address.low;; one += std::max<std::uint64_t>(address.step, 1)) {
@@ -429,22 +450,34 @@ class Analysis {
                    Access access) {
     const auto region = address.low >> SEVMON_REGION_SHIFT;
     const std::string what = access == Access::kWrite ? "writes " : "reads ";
-    if (region != address.high >> SEVMON_REGION_SHIFT || region == 0 || region > SEVMON_REGION_DATA)
+    const std::uint64_t base = region << SEVMON_REGION_SHIFT;
+    const std::uint64_t from = address.low - base, to = address.high - base;
+    // What begins in a region and ends far behind it is an index that nothing bounds.
+    if (region == 0 || region > SEVMON_REGION_DATA || from > bytes_of(state, region) ||
+        to > std::numeric_limits<std::uint64_t>::max() / 2)
       return report(true, at, what + to_nowhere(address));
-    const auto low = static_cast<std::uint32_t>(address.low);
-    const std::uint64_t end = std::uint64_t{static_cast<std::uint32_t>(address.high)} + bytes;
     if (region == SEVMON_REGION_DATA && access == Access::kWrite)
       return report(true, at, "writes to a constant");
-    if (region == SEVMON_REGION_INPUT) return check_input(state, at, end, address);
-    const std::uint64_t size = region == SEVMON_REGION_STACK ? state.stack.bytes()
-                               : region == SEVMON_REGION_MAP ? regions_.map_bytes
-                                                             : regions_.data_bytes;
+    if (region == SEVMON_REGION_INPUT) return check_input(state, at, to + bytes, address);
     static constexpr const char* kNames[] = {"", "the stack", "", "the global variables",
                                              "the constants"};
-    if (end > size)
+    if (to + bytes > bytes_of(state, region))
       report(true, at,
-             what + std::to_string(bytes) + " bytes at " + Value::range(low, end - bytes).text() +
-                 " of " + kNames[region] + ", which have " + std::to_string(size));
+             what + std::to_string(bytes) + " bytes at " + Value::range(from, to).text() + " of " +
+                 kNames[region] + ", whose end is at " + std::to_string(bytes_of(state, region)));
+  }
+
+  std::uint64_t bytes_of(const State& state, std::uint64_t region) const {
+    switch (region) {
+      case SEVMON_REGION_STACK:
+        return state.stack.bytes();
+      case SEVMON_REGION_INPUT:
+        return 0xffffffff;
+      case SEVMON_REGION_MAP:
+        return regions_.map_bytes;
+      default:
+        return regions_.data_bytes;
+    }
   }
 
   static std::string to_nowhere(const Value& address) {

@@ -2,7 +2,7 @@
 #include "program/loops.hpp"
 
 #include <algorithm>
-#include <array>
+#include <set>
 #include <utility>
 
 namespace sevmon::ids {
@@ -98,11 +98,70 @@ class Components {
   std::uint32_t visited_ = 0, count_ = 0;
 };
 
-bool is_addition(const sevmon_bpf_insn& insn) {
-  const auto type = BPF_CLASS(insn.code);
-  const auto op = BPF_OP(insn.code);
-  return (type == BPF_ALU || type == BPF_ALU64) && (op == BPF_ADD || op == BPF_SUB);
-}
+/// Registers, and the places in the stack that they are kept at, that nothing in a loop writes but
+/// additions of constants, and copies among themselves: what counts.
+class Counters {
+ public:
+  Counters(Insns insns, const std::vector<std::uint32_t>& loop) {
+    for (const auto at : loop) note(insns[at]);
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (const auto& [to, from] : copies_)
+        if (is_counter(to) && !is_counter(from)) changed = spoilt_.insert(to).second || changed;
+    }
+    counts_ = std::ranges::any_of(added_, [&](unsigned what) { return is_counter(what); });
+  }
+  bool has(unsigned reg) const { return counts_ && is_counter(reg); }
+
+ private:
+  bool is_counter(unsigned what) const {
+    return written_.contains(what) && !spoilt_.contains(what);
+  }
+
+  static unsigned slot(std::int16_t offset) { return 16U + static_cast<std::uint16_t>(offset); }
+
+  void note(const sevmon_bpf_insn& insn) {
+    const unsigned to = BPF_DST(&insn), from = BPF_SRC(&insn);
+    switch (BPF_CLASS(insn.code)) {
+      case BPF_ALU:
+      case BPF_ALU64:
+        return note_arithmetic(insn);
+      case BPF_LDX:
+        return from == 10 ? copy(to, slot(insn.offset)) : spoil(to);
+      case BPF_STX:
+        if (to == 10) copy(slot(insn.offset), from);
+        return;
+      case BPF_LD:
+        return spoil(to);
+      default:
+        if (insn.code == (BPF_JMP | BPF_CALL))
+          for (unsigned reg = 0; reg < 6; ++reg) spoil(reg);
+    }
+  }
+
+  void note_arithmetic(const sevmon_bpf_insn& insn) {
+    const unsigned to = BPF_DST(&insn);
+    const auto op = BPF_OP(insn.code);
+    const bool has_source = (insn.code & BPF_X) != 0;
+    if (op == BPF_MOV && has_source && insn.offset == 0) return copy(to, BPF_SRC(&insn));
+    if (has_source || (op != BPF_ADD && op != BPF_SUB)) return spoil(to);
+    written_.insert(to);
+    added_.insert(to);
+  }
+
+  void copy(unsigned to, unsigned from) {
+    written_.insert(to);
+    copies_.emplace_back(to, from);
+  }
+  void spoil(unsigned what) {
+    written_.insert(what);
+    spoilt_.insert(what);
+  }
+
+  std::set<unsigned> written_, spoilt_, added_;
+  std::vector<std::pair<unsigned, unsigned>> copies_;  // to, from
+  bool counts_ = false;
+};
 
 }  // namespace
 
@@ -120,17 +179,15 @@ std::vector<std::uint32_t> unbounded_loops(Insns insns) {
   const Components components{insns};
   std::vector<std::uint32_t> unbounded;
   for (const auto& loop : components.loops()) {
-    std::array<bool, 16> moves{};
-    for (const auto at : loop)
-      if (is_addition(insns[at])) moves[BPF_DST(&insns[at])] = true;
+    const Counters counters{insns, loop};
     const bool ends = std::ranges::any_of(loop, [&](std::uint32_t at) {
       const auto& insn = insns[at];
       if (!is_jump(insn) || BPF_OP(insn.code) == BPF_JA) return false;
       const auto next = next_of(insns, at);
       const bool leaves = std::ranges::any_of(
           next, [&](std::uint32_t to) { return components.of(to) != components.of(at); });
-      return leaves &&
-             (moves[BPF_DST(&insn)] || ((insn.code & BPF_X) != 0 && moves[BPF_SRC(&insn)]));
+      return leaves && (counters.has(BPF_DST(&insn)) ||
+                        ((insn.code & BPF_X) != 0 && counters.has(BPF_SRC(&insn))));
     });
     if (!ends) unbounded.push_back(loop.front());
   }

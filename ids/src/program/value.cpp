@@ -326,9 +326,10 @@ bool is_null(const Value& a, const Value& b) {
 }
 
 Value join_origin(Value both, const Value& a, const Value& b) {
-  const bool same = a.origin == b.origin && a.delta == b.delta;
+  const bool same = a.origin == b.origin && a.delta == b.delta && a.scale == b.scale;
   both.origin = same ? a.origin : 0;
   both.delta = same ? a.delta : 0;
+  both.scale = same ? a.scale : 1;
   both.is_set = a.is_set && b.is_set;
   both.is_length = a.is_length && b.is_length;
   return both;
@@ -433,7 +434,15 @@ bool assume(unsigned operation, bool is_32, Value& a, Value& b) {
 }
 
 bool learn(Value& value, const Value& other) {
-  Value known = add(other, Value::constant(value.delta - other.delta));
+  Value known;
+  if (value.scale == other.scale)
+    known = add(other, Value::constant(value.delta - other.delta));
+  else if (other.scale == 1)
+    known =
+        add(multiply(add(other, Value::constant(0 - other.delta)), Value::constant(value.scale)),
+            Value::constant(value.delta));
+  else
+    return true;
   if (value.or_zero) {
     if (known.or_zero || known.low == 0) return true;
     value.or_zero = false;

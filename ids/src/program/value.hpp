@@ -20,9 +20,10 @@ struct Value {
   bool is_set = true;      // false: perhaps never written
   bool is_length = false;  // r2 at the start, the input's length, or a copy
   bool or_zero = false;    // or 0, beside all that: a pointer that may be null
-  /// Values of one origin differ by their deltas and nothing else. 0: no origin is known.
+  /// Each value of an origin is scale * that + delta. 0: no origin is known.
   std::uint32_t origin = 0;
   std::uint64_t delta = 0;
+  std::uint64_t scale = 1;
 
   static Value constant(std::uint64_t number);
   static Value range(std::uint64_t low, std::uint64_t high);
