@@ -155,8 +155,8 @@ struct ElfReader {
     const char* name = elf_strptr(elf.get(), names, raw.st_name);
     if (name == nullptr) return malformed(what + " has no name: " + libelf_says());
     ElfObject::Symbol symbol{.name = name,
-                             .type = ELF64_ST_TYPE(raw.st_info),
-                             .bind = ELF64_ST_BIND(raw.st_info),
+                             .type = std::uint8_t(raw.st_info & 0xf),  // ELF64_ST_TYPE() is an int
+                             .bind = std::uint8_t(raw.st_info >> 4),
                              .section = raw.st_shndx,
                              .value = raw.st_value,
                              .bytes = raw.st_size};
