@@ -90,8 +90,10 @@ TEST_F(BtfExtTest, RefusesPartsAndCountsThatDoNotFit) {
     set(begin, get(begin) - 4);  // the size of a record
     EXPECT_EQ(refusal(), ErrorCode::kUnsupported) << part;
     raw_ = good;
-    set(begin + 8, 0xffffffffU);  // how many
-    EXPECT_EQ(refusal(), ErrorCode::kTruncated) << part;
+    for (const std::uint32_t count : {get(begin + 8) + 1, 0x10000000U, 0xffffffffU}) {
+      set(begin + 8, count);
+      EXPECT_EQ(refusal(), ErrorCode::kTruncated) << part;
+    }
   }
 }
 

@@ -5,6 +5,8 @@
 #include <sstream>
 
 #include "program_support.hpp"
+#include "support/bpf_program.hpp"
+#include "support/checked_program.hpp"
 
 namespace sevmon::tests {
 namespace {
@@ -105,6 +107,58 @@ TEST(ProgramCheck, IsTheAgentsVerifierFirst) {
   EXPECT_NE(checked.findings[0].reason.find("the agent refuses it: no such instruction"),
             std::string::npos);
   EXPECT_EQ(checked.findings[0].insn, image.head().insns - 1);
+}
+
+/// The check has an error at `insn`, and for a reason: a run for some input does fault.
+void expect_error_at(BpfProgram& program, std::uint32_t insn) {
+  const auto checked = ids::check_program(image_of(program.insns()));
+  bool found = false;
+  for (const auto& finding : checked.findings)
+    found = found || (finding.level == Level::kError && finding.insn == insn);
+  EXPECT_TRUE(found) << text(checked);
+  ids::ProgramCheck nothing;  // that has nothing against it
+  std::string fault;
+  for (const std::uint32_t input_bytes : {0U, 9U, 40U})
+    fault += contradiction(program.insns(), nothing, input_bytes, 1000);
+  EXPECT_FALSE(fault.empty());
+}
+
+TEST(ProgramCheck, ForgetsWhatAWriteToSomewhereMayHaveChanged) {
+  BpfProgram program;
+  program.mov_reg(5, 10)
+      .add(BPF_ALU64 | BPF_ADD, 5, 0, 0, -16)
+      .add(BPF_ALU64 | BPF_AND, 2, 0, 0, 8)
+      .add(BPF_ALU64 | BPF_ADD | BPF_X, 5, 2)  // -16 or -8
+      .add(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -16, 0)
+      .add(BPF_ST | BPF_MEM | BPF_DW, 10, 0, -8, 0)
+      .add(BPF_ST | BPF_MEM | BPF_DW, 5, 0, 0, 5000)
+      .add(BPF_LDX | BPF_MEM | BPF_DW, 1, 10, -16)  // 0 or 5000
+      .load_imm64(3, std::uint64_t{SEVMON_REGION_MAP} << SEVMON_REGION_SHIFT)
+      .add(BPF_ALU64 | BPF_ADD | BPF_X, 3, 1)
+      .add(BPF_LDX | BPF_MEM | BPF_B, 0, 3)
+      .exit();
+  expect_error_at(program, 11);
+}
+
+TEST(ProgramCheck, TellsTwoResultsOfOneCallApart) {
+  BpfProgram program;
+  program.call_local(10)
+      .mov_reg(6, 0)
+      .mov(1, 0)
+      .mov(2, 0)
+      .call_local(6)
+      .add(BPF_JMP | BPF_JGT, 0, 0, 4, 7)
+      .load_imm64(3, std::uint64_t{SEVMON_REGION_MAP} << SEVMON_REGION_SHIFT)
+      .add(BPF_ALU64 | BPF_ADD | BPF_X, 3, 6)
+      .add(BPF_LDX | BPF_MEM | BPF_B, 0, 3)
+      .exit()
+      // Gives 64 times its second argument, by way of a load.
+      .add(BPF_ALU64 | BPF_MUL, 2, 0, 0, 64)
+      .add(BPF_STX | BPF_MEM | BPF_DW, 10, 2, -8)
+      .mov_reg(3, 10)
+      .add(BPF_LDX | BPF_MEM | BPF_H, 0, 3, -8)
+      .exit();
+  expect_error_at(program, 9);
 }
 
 TEST(ProgramCheck, SaysWhenItGaveUp) {
