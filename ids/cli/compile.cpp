@@ -48,7 +48,9 @@ Result<void> compile_program(const std::string& source, const std::string& objec
                              const std::vector<std::string>& includes) {
   if (access(source.c_str(), R_OK) != 0)
     return Error{ErrorCode::kIo, source + ": " + std::strerror(errno)};
-  std::vector<std::string> arguments = {"", "-target", "bpf", "-mcpu=v3", "-g", "-O2", "-Wall"};
+  std::vector<std::string> arguments = {"", "-target", "bpf", "-mcpu=v3", "-g", "-O2", "-Wall",
+                                        // Names as they were given, not with this directory.
+                                        "-fdebug-compilation-dir=."};
   for (const auto& directory : includes) arguments.push_back("-I" + directory);
   const auto own = std::filesystem::path{source}.parent_path();
   arguments.push_back("-I" + (own.empty() ? std::string{"."} : own.string()));

@@ -215,10 +215,11 @@ struct Parser {
       for (const auto& record : part.records) {
         const auto insn = insn_of(*place, record.offset);
         if (!insn) return insn.error();
-        std::string_view text = text_at(record.text);
+        std::string_view text = text_at(record.text), file = text_at(record.file);
+        if (file.starts_with("./")) file.remove_prefix(2);
         text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
         object.lines.push_back({.insn = *insn,
-                                .file = std::string{text_at(record.file)},
+                                .file = std::string{file},
                                 .line = record.line,
                                 .column = record.column,
                                 .text = std::string{text},
