@@ -44,7 +44,11 @@ uint8_t *sevmon_bpf_memory(const struct sevmon_bpf_run *run, uint64_t address,
          (write && !region->writable) )
         return NULL;
 
-    return region->memory + array_index_nospec(offset, region->bytes);
+    offset = array_index_nospec(offset, region->bytes);
+
+    /* As far as a region that is smaller than `bytes` can bound it. */
+    return region->memory +
+           array_index_nospec(offset, region->bytes - bytes + 1);
 }
 
 static uint64_t sign_extend(uint64_t value, unsigned int bits)
@@ -224,16 +228,20 @@ static void set_stack(struct sevmon_bpf_run *run)
 static void enter(struct sevmon_bpf_run *run, uint32_t target)
 {
     struct sevmon_bpf_frame *frame;
+    uint32_t depth;
 
     if ( run->depth + 1 >= SEVMON_BPF_MAX_DEPTH )
     {
         run->state = SEVMON_RUN_TOO_DEEP;
         return;
     }
-    frame = &run->frames[run->depth++];
+    depth = array_index_nospec(run->depth, SEVMON_BPF_MAX_DEPTH - 1);
+    frame = &run->frames[depth];
+    run->depth = depth + 1;
     memcpy(frame->kept, &run->reg[6], sizeof(frame->kept));
     frame->pc = run->pc;
     run->pc = target;
+    run->reg[0] = 0; /* what a function that sets none gives */
     set_stack(run);
     memset(run->stack + run->depth * SEVMON_BPF_STACK_BYTES, 0,
            SEVMON_BPF_STACK_BYTES);
@@ -242,13 +250,16 @@ static void enter(struct sevmon_bpf_run *run, uint32_t target)
 static void leave(struct sevmon_bpf_run *run)
 {
     const struct sevmon_bpf_frame *frame;
+    uint32_t depth;
 
     if ( !run->depth )
     {
         run->state = SEVMON_RUN_DONE;
         return;
     }
-    frame = &run->frames[--run->depth];
+    depth = array_index_nospec(run->depth - 1, SEVMON_BPF_MAX_DEPTH - 1);
+    frame = &run->frames[depth];
+    run->depth = depth;
     memcpy(&run->reg[6], frame->kept, sizeof(frame->kept));
     run->pc = frame->pc;
     set_stack(run);
@@ -265,7 +276,7 @@ static uint32_t change_function(struct sevmon_bpf_run *run,
         leave(run);
     else if ( BPF_SRC(insn) == BPF_CALL_LOCAL )
         enter(run, run->pc + insn->imm);
-    else if ( BPF_SRC(insn) == BPF_CALL_HELPER )
+    else if ( BPF_SRC(insn) == BPF_CALL_HELPER && run->helper )
         return run->helper(run, insn->imm);
     else
         run->state = SEVMON_RUN_BAD_INSN;
@@ -329,13 +340,14 @@ static uint32_t change_function(struct sevmon_bpf_run *run,
  */
 static int64_t run_steps(struct sevmon_bpf_run *run, int64_t steps)
 {
-    uint32_t pc = run->pc;
+    uint32_t pc = run->pc, at = pc;
 
     while ( steps > 0 )
     {
-        const struct sevmon_bpf_insn *insn;
+        const struct sevmon_bpf_insn *insn, *next;
         uint64_t *dst, src, imm;
 
+        at = pc;
         if ( pc >= run->count )
             goto bad;
         insn = &run->insns[array_index_nospec(pc, run->count)];
@@ -382,7 +394,8 @@ static int64_t run_steps(struct sevmon_bpf_run *run, int64_t steps)
         case BPF_LD_IMM64:
             if ( pc >= run->count )
                 goto bad;
-            *dst = (uint32_t)insn->imm | (uint64_t)insn[1].imm << 32;
+            next = &run->insns[array_index_nospec(pc, run->count)];
+            *dst = (uint32_t)insn->imm | (uint64_t)next->imm << 32;
             pc++;
             break;
 
@@ -391,9 +404,11 @@ static int64_t run_steps(struct sevmon_bpf_run *run, int64_t steps)
             run->pc = pc;
             steps -= change_function(run, insn);
             pc = run->pc;
-            if ( run->state != SEVMON_RUN_RUNNING )
-                goto out;
-            break;
+            if ( run->state == SEVMON_RUN_RUNNING )
+                break;
+            if ( run->state != SEVMON_RUN_DONE )
+                pc = at;
+            goto out;
 
         default:
             goto bad;
@@ -403,9 +418,11 @@ static int64_t run_steps(struct sevmon_bpf_run *run, int64_t steps)
 
  bad:
     run->state = SEVMON_RUN_BAD_INSN;
+    pc = at;
     goto out;
  fault:
     run->state = SEVMON_RUN_FAULT;
+    pc = at;
  out:
     run->pc = pc;
 
@@ -422,6 +439,7 @@ uint32_t sevmon_bpf_continue(struct sevmon_bpf_run *run, uint32_t slice)
         return run->state = SEVMON_RUN_OVER_BUDGET;
 
     steps = slice < run->budget ? slice : run->budget;
+    steps = steps ? steps : 1;
     left = run_steps(run, steps);
     steps -= left;
     run->budget -= (uint64_t)steps < run->budget ? (uint64_t)steps

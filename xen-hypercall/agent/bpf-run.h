@@ -26,7 +26,7 @@ struct sevmon_bpf_frame {
 struct sevmon_bpf_run {
     const struct sevmon_bpf_insn *insns;
     uint32_t count;
-    uint32_t pc;
+    uint32_t pc; /* next; of a run that failed: the one that did */
     uint64_t reg[16]; /* r0 to r10; any number that fits an instruction */
     uint64_t budget; /* instructions, and what helpers cost, still allowed */
     uint32_t depth;
@@ -35,7 +35,8 @@ struct sevmon_bpf_run {
     struct sevmon_bpf_region region[SEVMON_REGIONS];
     /*
      * Do helper `number` with r1 to r5 in `run`; its result goes to r0.
-     * Returns what it costs, in instructions.  May set the state.
+     * Returns what it costs, in instructions.  May set the state.  NULL: there
+     * are none.
      */
     uint32_t (*helper)(struct sevmon_bpf_run *run, int32_t number);
     void *context; /* the helper's */
@@ -51,7 +52,7 @@ void sevmon_bpf_start(struct sevmon_bpf_run *run,
                       const struct sevmon_bpf_insn *insns, uint32_t count,
                       void *input, uint32_t input_bytes, uint64_t budget);
 
-/* Run for about `slice` instructions.  Returns the state. */
+/* Run for about `slice` instructions, at least one.  Returns the state. */
 uint32_t sevmon_bpf_continue(struct sevmon_bpf_run *run, uint32_t slice);
 
 /*

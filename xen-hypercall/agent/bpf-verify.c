@@ -236,8 +236,10 @@ static verdict_t find_functions(struct sevmon_bpf_verifier *v)
 
         if ( (v->marks[i] & MARK_IMMEDIATE) || !is_local_call(&v->insns[i]) )
             continue;
-        if ( target < 0 || target >= v->count ||
-             (v->marks[target] & MARK_IMMEDIATE) )
+        if ( target < 0 || target >= v->count )
+            return refuse(SEVMON_VERDICT_JUMP, i);
+        target = array_index_nospec(target, v->count);
+        if ( v->marks[target] & MARK_IMMEDIATE )
             return refuse(SEVMON_VERDICT_JUMP, i);
         v->marks[target] |= MARK_FUNCTION;
     }
@@ -272,10 +274,13 @@ static verdict_t check_flow(const struct sevmon_bpf_verifier *v)
         if ( falls_through(insn) &&
              (next >= v->count || v->function[next] != v->function[i]) )
             return refuse(SEVMON_VERDICT_END, i);
-        if ( is_jump(insn) &&
-             (target < 0 || target >= v->count ||
-              (v->marks[target] & MARK_IMMEDIATE) ||
-              v->function[target] != v->function[i]) )
+        if ( !is_jump(insn) )
+            continue;
+        if ( target < 0 || target >= v->count )
+            return refuse(SEVMON_VERDICT_JUMP, i);
+        target = array_index_nospec(target, v->count);
+        if ( (v->marks[target] & MARK_IMMEDIATE) ||
+             v->function[target] != v->function[i] )
             return refuse(SEVMON_VERDICT_JUMP, i);
     }
 
@@ -397,7 +402,7 @@ static verdict_t check_registers_set(struct sevmon_bpf_verifier *v,
         if ( registers_read(insn, helper) & ~set )
             return refuse(SEVMON_VERDICT_UNINITIALISED, at);
         if ( is_local_call(insn) )
-            reach(v, target_of(insn, at), set & ~KEPT & ~R0);
+            reach(v, target_of(insn, at), (set & ~KEPT) | R0);
         if ( is_jump(insn) )
             reach(v, target_of(insn, at), set);
         if ( falls_through(insn) )

@@ -307,6 +307,36 @@ TEST(BpfRun, StackOfAFunctionThatIsLeftIsOutOfReach) {
   EXPECT_EQ(run.finish(), SEVMON_RUN_FAULT);
 }
 
+TEST(BpfRun, AFunctionThatSetsNoResultGivesZero) {
+  auto program = BpfProgram{}.mov(0, 7).call_local(1).exit().exit();
+  BpfRun run{program};
+  EXPECT_EQ(run.finish(), SEVMON_RUN_DONE);
+  EXPECT_EQ(run->reg[0], 0u);
+}
+
+TEST(BpfRun, LongJumpsGoBothWays) {
+  auto program = BpfProgram{}.add(BPF_JMP32 | BPF_JA, 0, 0, 0, 2).mov(0, 5).exit();
+  program.add(BPF_JMP32 | BPF_JA, 0, 0, 0, -3);
+  BpfRun run{program};
+  EXPECT_EQ(run.finish(), SEVMON_RUN_DONE);
+  EXPECT_EQ(run->reg[0], 5u);
+}
+
+TEST(BpfRun, WithoutHelpersACallIsBad) {
+  auto program = BpfProgram{}.mov(0, 0).call(1).exit();
+  BpfRun run{program};
+  run->helper = nullptr;
+  EXPECT_EQ(run.finish(), SEVMON_RUN_BAD_INSN);
+  EXPECT_EQ(run->pc, 1u) << "where it is";
+}
+
+TEST(BpfRun, EverySliceGetsOn) {
+  auto program = BpfProgram{}.jump(-1);
+  BpfRun run{program, {}, 10};
+  for (unsigned i = 0; i < 10; ++i) EXPECT_EQ(sevmon_bpf_continue(&*run, 0), SEVMON_RUN_RUNNING);
+  EXPECT_EQ(sevmon_bpf_continue(&*run, 0), SEVMON_RUN_OVER_BUDGET);
+}
+
 TEST(BpfRun, CallsTooDeepEnd) {
   BpfProgram program;  // the verifier refuses this one
   program.call_local(-1).exit();
