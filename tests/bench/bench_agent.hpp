@@ -37,6 +37,10 @@ class BenchAgent {
             "the agent does not start");
   }
 
+  ~BenchAgent() { sevmon_agent_end(agent_.get()); }
+  BenchAgent(const BenchAgent&) = delete;
+  BenchAgent& operator=(const BenchAgent&) = delete;
+
   /// One hypercall. The answer, if it is one, is in answer().
   int call(const std::uint8_t* frame, std::size_t bytes) {
     std::memcpy(sevmon_work_in(work_.get()), frame, bytes);

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <random>
@@ -166,6 +167,8 @@ class BenchHost {
       .boot_record = boot_record,
       .status = status,
       .time_ns = time_ns,
+      .allocate = [](std::size_t bytes) { return std::calloc(1, bytes); },
+      .release = std::free,
       .random = random,
       .sha256 = sha256,
   };

@@ -23,5 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   const auto again = key_file(keys, to_array<16>(agent->agent_id));
   must(std::ranges::equal(again, ByteView{data, size}), "re-encodes to the same bytes");
+  sevmon_agent_end(agent.get());
+  must(sevmon_is_zero(agent.get(), sizeof(*agent)), "nothing is left");
   return 0;
 }

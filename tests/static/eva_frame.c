@@ -5,6 +5,49 @@
  * gcm.c, and request.c up to its items.
  */
 #include "eva_host.h"
+#include "run.h"
+
+/* The slice of a run: its answer, or none yet. */
+bool sevmon_run_slice(struct sevmon_agent *agent, struct sevmon_work *work)
+{
+    if ( Frama_C_nondet(0, 1) )
+    {
+        eva_any(&work->token, sizeof(work->token));
+        return false;
+    }
+    eva_any(&work->out[SEVMON_FRAME_SHIFT + SEVMON_BODY_OFFSET],
+            SEVMON_RESPONSE_BODY_BYTES(
+                work->scratch.request.session.size_class));
+
+    return true;
+}
+
+struct sevmon_ids *sevmon_run_resume(struct sevmon_agent *agent,
+                                     struct sevmon_work *work, uint32_t token)
+{
+    if ( Frama_C_nondet(0, 1) )
+        return NULL;
+    memset(&work->header, 0, sizeof(work->header));
+    eva_any(&work->header.n, sizeof(work->header.n));
+    eva_any(&work->header.session, sizeof(work->header.session));
+
+    return &agent->ids[0];
+}
+
+void sevmon_run_drop(struct sevmon_ids *ids)
+{
+}
+
+static void check(const struct sevmon_work *work, int rc)
+{
+    if ( rc > 0 )
+    {
+        const uint8_t *out = sevmon_work_out(work);
+
+        //@ assert rc == 144 || rc == 4668 || rc == 16956 || rc == 62012;
+        //@ assert \initialized(out + (0 .. rc - 1));
+    }
+}
 
 /*
  * A frame of `frame_bytes`, of which `copied` are in `work`: nothing behind
@@ -14,20 +57,22 @@
 static void take(size_t frame_bytes, size_t copied, unsigned int size_class)
 {
     struct sevmon_work work;
-    int rc;
 
     eva_any(sevmon_work_in(&work), copied);
     if ( size_class < SEVMON_CLASSES )
         sevmon_work_in(&work)[offsetof(struct sevmon_header, size_class)] =
             size_class;
-    rc = sevmon_agent_frame(&eva_agent, &work, frame_bytes);
-    if ( rc > 0 )
-    {
-        const uint8_t *out = sevmon_work_out(&work);
+    check(&work, sevmon_agent_frame(&eva_agent, &work, frame_bytes));
+}
 
-        //@ assert rc == 144 || rc == 4668 || rc == 16956 || rc == 62012;
-        //@ assert \initialized(out + (0 .. rc - 1));
-    }
+/* Going on with a run, in memory that another call was in before. */
+static void go_on(void)
+{
+    struct sevmon_work work;
+
+    eva_any(&work, sizeof(work));
+    check(&work,
+          sevmon_agent_continue(&eva_agent, &work, sevmon_eva_any()));
 }
 
 static void any_size(size_t first, size_t last, size_t copied)
@@ -45,6 +90,8 @@ void eva_frame(void)
              size_class);
     take(SEVMON_HANDSHAKE_FRAME_BYTES, SEVMON_HANDSHAKE_FRAME_BYTES,
          SEVMON_CLASSES);
+
+    go_on();
 
     /* Of other sizes only a header is looked at, if there is one. */
     any_size(0, 15, 0);

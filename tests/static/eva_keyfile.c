@@ -10,6 +10,6 @@ void eva_keyfile(void)
 
     eva_any(file, sizeof(file));
     rc = sevmon_agent_start(&eva_agent, &eva_host, file, bytes);
-    //@ assert rc == 0 || rc == -EINVAL || rc == -EIO;
+    //@ assert rc == 0 || rc == -EINVAL || rc == -EIO || rc == -ENOMEM;
     //@ assert rc != 0 || (1 <= eva_agent.keys <= 8);
 }

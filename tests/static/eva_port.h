@@ -90,6 +90,10 @@ static inline bool sevmon_equal(const void *a, const void *b, size_t bytes)
     return difference == 0;
 }
 
+/*@ requires bytes == 0 || \valid_read((const char *)p + (0 .. bytes - 1));
+    requires \initialized((const char *)p + (0 .. bytes - 1));
+    assigns \result \from ((const char *)p)[0 .. bytes - 1];
+    ensures \result == 0 || \result == 1; */
 static inline bool sevmon_is_zero(const void *p, size_t bytes)
 {
     const uint8_t *x = (const uint8_t *)p;

@@ -10,6 +10,7 @@
  *   eva_frame  (eva_frame.c) the whole, for up to 59 items
  *
  * A step that uses a function which another step shows takes its contract.
+ * Programs and their runs stand in it as what they may do to an answer.
  */
 #include "eva_host.h"
 
@@ -30,6 +31,31 @@ void eva_copy(void *to, const void *from, size_t bytes);
 #define memcpy eva_copy
 #include "request.c"
 #undef memcpy
+
+unsigned int sevmon_program_item(struct sevmon_agent *agent,
+                                 struct sevmon_ids *ids,
+                                 const struct sevmon_item *item, uint8_t *out)
+{
+    if ( item->type == SEVMON_ITEM_PROGRAM_BEGIN )
+        eva_any(out, sizeof(struct sevmon_program_entry));
+    else if ( item->type == SEVMON_ITEM_PROGRAM_COMMIT )
+        eva_any(out, sizeof(struct sevmon_program_verdict));
+    else if ( item->type == SEVMON_ITEM_PROGRAM_LIST )
+        eva_any(out, SEVMON_MAX_PROGRAMS * sizeof(struct sevmon_program_entry));
+
+    return Frama_C_unsigned_int_interval(SEVMON_STATUS_OK,
+                                         SEVMON_STATUS_REFUSED);
+}
+
+unsigned int sevmon_run_start(struct sevmon_agent *agent,
+                              struct sevmon_work *work,
+                              const struct sevmon_root *root)
+{
+    //@ assert \initialized(&root->frame) && \initialized(&root->levels);
+
+    return Frama_C_unsigned_int_interval(SEVMON_STATUS_OK,
+                                         SEVMON_STATUS_REFUSED);
+}
 
 /*@ requires \valid(out) && \valid(level);
     requires \initialized(&root->frame) && \initialized(&root->levels);
@@ -97,17 +123,40 @@ void eva_walk(void)
     }
 }
 
+/* A body of one item, of these types and lengths. */
+static void any_single(unsigned int first_type, unsigned int last_type,
+                       unsigned int first_bytes, unsigned int last_bytes)
+{
+    struct sevmon_request_body body;
+
+    eva_any(&body, sizeof(body));
+    body.head.items = 1;
+    body.items[0].type = Frama_C_unsigned_int_interval(first_type, last_type);
+    body.items[0].bytes =
+        Frama_C_unsigned_int_interval(first_bytes, last_bytes);
+    is_valid_head(&body);
+}
+
 void eva_head(void)
 {
     struct sevmon_request_body body;
-    unsigned int items;
+    unsigned int items, bytes;
 
     for ( items = 0; items <= SEVMON_MAX_ITEMS; items++ )
-    {
-        eva_any(&body, sizeof(body));
-        body.head.items = items;
-        is_valid_head(&body);
-    }
+        if ( items != 1 )
+        {
+            eva_any(&body, sizeof(body));
+            body.head.items = items;
+            is_valid_head(&body);
+        }
+    /* One can have a payload, whose end is where zeros begin. */
+    for ( bytes = 0; bytes <= SEVMON_MAX_PAYLOAD_BYTES; bytes++ )
+        any_single(SEVMON_ITEM_PROGRAM_BEGIN, SEVMON_ITEM_PROGRAM_RUN, bytes,
+                   bytes);
+    any_single(SEVMON_ITEM_PROGRAM_BEGIN, SEVMON_ITEM_PROGRAM_RUN,
+               SEVMON_MAX_PAYLOAD_BYTES + 1, 0xffff);
+    any_single(0, SEVMON_ITEM_PROGRAM_BEGIN - 1, 0, 0xffff);
+    any_single(SEVMON_ITEM_PROGRAM_RUN + 1, 0xff, 0, 0xffff);
     eva_any(&body, sizeof(body));
     body.head.items =
         Frama_C_unsigned_int_interval(SEVMON_MAX_ITEMS + 1, 0xffff);
@@ -129,6 +178,7 @@ static void run(struct sevmon_item item, uint32_t room_bytes, uint32_t first,
     uint8_t data[SEVMON_PAGE_BYTES * 15];
     struct answer answer = {
         .agent = &eva_agent,
+        .ids = &eva_agent.ids[0],
         .host = &eva_host,
         .target = &target,
         .head = &head,
@@ -184,7 +234,17 @@ static void others(uint32_t room_bytes)
         item.type = type;
         run(item, room_bytes, 0, room_bytes);
     }
-    item.type = Frama_C_unsigned_int_interval(SEVMON_ITEM_CLOSE + 1, 0xff);
+    for ( type = SEVMON_ITEM_PROGRAM_BEGIN; type <= SEVMON_ITEM_PROGRAM_RUN;
+          type++ )
+    {
+        item.type = type;
+        run(item, room_bytes, 0, room_bytes);
+    }
+    item.type = Frama_C_unsigned_int_interval(SEVMON_ITEM_CLOSE + 1,
+                                              SEVMON_ITEM_PROGRAM_BEGIN - 1);
+    run(item, room_bytes, 0, room_bytes);
+    item.type = Frama_C_unsigned_int_interval(SEVMON_ITEM_PROGRAM_RUN + 1,
+                                              0xff);
     run(item, room_bytes, 0, room_bytes);
 }
 

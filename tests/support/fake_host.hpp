@@ -11,6 +11,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <initializer_list>
 #include <map>
@@ -240,6 +241,8 @@ class FakeHost {
       .boot_record = boot_record,
       .status = status,
       .time_ns = time_ns,
+      .allocate = [](std::size_t bytes) { return std::calloc(1, bytes); },
+      .release = std::free,
       .random = random,
       .sha256 = sha256,
   };
@@ -292,6 +295,9 @@ class FakeAgent {
     if (sevmon_agent_start(agent_.get(), host.table(), file.data(), file.size()))
       throw std::runtime_error{"the agent does not start"};
   }
+  ~FakeAgent() { sevmon_agent_end(agent_.get()); }
+  FakeAgent(const FakeAgent&) = delete;
+  FakeAgent& operator=(const FakeAgent&) = delete;
 
   /// Hand in one frame as a hypercall would. Any size up to the buffer's, and over it by its size.
   Answer frame(ByteView in) { return frame(in, *work_); }
@@ -300,10 +306,13 @@ class FakeAgent {
   Answer frame(ByteView in, sevmon_work& work) {
     std::copy_n(in.begin(), std::min<std::size_t>(in.size(), SEVMON_REQUEST_FRAME_BYTES),
                 sevmon_work_in(&work));
-    Answer answer{.rc = sevmon_agent_frame(agent_.get(), &work, in.size()), .frame = {}};
-    if (answer.rc > 0)
-      answer.frame.assign(sevmon_work_out(&work), sevmon_work_out(&work) + answer.rc);
-    return answer;
+    return taken(sevmon_agent_frame(agent_.get(), &work, in.size()), work);
+  }
+
+  /// Go on with the run that a token names.
+  Answer go_on(std::uint32_t token) { return go_on(token, *work_); }
+  Answer go_on(std::uint32_t token, sevmon_work& work) {
+    return taken(sevmon_agent_continue(agent_.get(), &work, token), work);
   }
 
   std::uint64_t count(unsigned counter) const { return agent_->counter[counter]; }
@@ -311,6 +320,12 @@ class FakeAgent {
   sevmon_work& work() { return *work_; }
 
  private:
+  static Answer taken(int rc, const sevmon_work& work) {
+    Answer answer{.rc = rc, .frame = {}};
+    if (rc > 0) answer.frame.assign(sevmon_work_out(&work), sevmon_work_out(&work) + rc);
+    return answer;
+  }
+
   std::unique_ptr<sevmon_agent> agent_;
   std::unique_ptr<sevmon_work> work_;
 };

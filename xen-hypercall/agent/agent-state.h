@@ -44,6 +44,7 @@ struct sevmon_connection {
 struct sevmon_ids {
     uint8_t ids_id[SEVMON_ID_BYTES]; /* constant */
     uint8_t psk[SEVMON_PSK_BYTES];   /* constant */
+    struct sevmon_programs *programs; /* constant */
     struct sevmon_lock lock;         /* guards all below */
     uint8_t challenge[SEVMON_ID_BYTES];
     uint64_t bucket_full_ns; /* when every token will be back */
@@ -114,6 +115,7 @@ struct sevmon_request_work {
 struct sevmon_work {
     struct sevmon_header header; /* of the frame at hand */
     uint64_t now_ns;
+    uint32_t token; /* of the run that was left waiting */
     uint8_t in[SEVMON_FRAME_SHIFT + SEVMON_REQUEST_FRAME_BYTES]
         __attribute__((__aligned__(16)));
     uint8_t out[SEVMON_FRAME_SHIFT + SEVMON_MAX_FRAME_BYTES]

@@ -2,6 +2,7 @@
 #include "agent-state.h"
 #include "handshake.h"
 #include "keyfile.h"
+#include "program.h"
 #include "transport.h"
 
 _Static_assert((SEVMON_FRAME_SHIFT + SEVMON_BODY_OFFSET) % 16 == 0,
@@ -12,6 +13,11 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 uint8_t *sevmon_work_in(struct sevmon_work *work)
 {
     return &work->in[SEVMON_FRAME_SHIFT];
+}
+
+uint32_t sevmon_work_token(const struct sevmon_work *work)
+{
+    return work->token;
 }
 
 const uint8_t *sevmon_work_out(const struct sevmon_work *work)
@@ -28,6 +34,7 @@ static int start_with(struct sevmon_agent *agent,
 
     if ( rc )
         return rc;
+    agent->host = host;
     if ( host->random(agent->boot_nonce, sizeof(agent->boot_nonce)) ||
          host->random(agent->boot_secret, sizeof(agent->boot_secret)) )
         return -EIO;
@@ -36,11 +43,29 @@ static int start_with(struct sevmon_agent *agent,
         sevmon_lock_init(&agent->ids[i].lock);
         if ( host->random(agent->ids[i].challenge, SEVMON_ID_BYTES) )
             return -EIO;
+        agent->ids[i].programs = host->allocate(sizeof(struct sevmon_programs));
+        if ( !agent->ids[i].programs )
+            return -ENOMEM;
     }
-    agent->host = host;
     agent->started_ns = host->time_ns();
 
     return 0;
+}
+
+void sevmon_agent_end(struct sevmon_agent *agent)
+{
+    unsigned int i;
+
+    for ( i = 0; i < SEVMON_MAX_KEYS; i++ )
+    {
+        struct sevmon_programs *programs = agent->ids[i].programs;
+
+        if ( !programs )
+            continue;
+        sevmon_wipe(programs, sizeof(*programs));
+        agent->host->release(programs);
+    }
+    sevmon_wipe(agent, sizeof(*agent));
 }
 
 int sevmon_agent_start(struct sevmon_agent *agent,
@@ -50,9 +75,17 @@ int sevmon_agent_start(struct sevmon_agent *agent,
     int rc = start_with(agent, host, key_file, key_file_bytes);
 
     if ( rc )
-        sevmon_wipe(agent, sizeof(*agent));
+        sevmon_agent_end(agent);
 
     return rc;
+}
+
+int sevmon_agent_continue(struct sevmon_agent *agent, struct sevmon_work *work,
+                          uint32_t token)
+{
+    work->now_ns = agent->host->time_ns();
+
+    return sevmon_transport_continue(agent, work, token);
 }
 
 /* The one size of each type of frame; 0: the agent does not take it. */

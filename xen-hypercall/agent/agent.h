@@ -42,6 +42,7 @@ const char *sevmon_agent_selftest(const struct sevmon_host *host);
  * -EINVAL: not a key file, or one with trailing bytes, no entry, too many,
  *          a reserved bit, an all-zero or repeated id or key
  * -EIO:    no randomness
+ * -ENOMEM: nothing is left of what the host allocates
  */
 int sevmon_agent_start(struct sevmon_agent *agent,
                        const struct sevmon_host *host, const void *key_file,
@@ -53,12 +54,31 @@ int sevmon_agent_start(struct sevmon_agent *agent,
  * in `work`.
  *
  * Returns the answer's size in bytes, otherwise:
- * -EBADMSG: the frame was not taken, for whatever reason
- * -EBUSY:   over the handshake rate: the frame may be sent again
+ * -EBADMSG:  the frame was not taken, for whatever reason
+ * -EBUSY:    over the handshake rate: the frame may be sent again
+ * -ERESTART: it runs a program, which is not finished: after other work that
+ *            waits, sevmon_agent_continue()
  */
 int sevmon_agent_frame(struct sevmon_agent *agent, struct sevmon_work *work,
                        size_t frame_bytes);
 
+/*
+ * Go on with a program's run that sevmon_agent_frame() or this left unfinished:
+ * `token` is sevmon_work_token() of the `work` that it was left with, this
+ * `work` may be another.  A stranger's token does no more than that: what it
+ * goes on with ends as it would have.
+ *
+ * Returns the answer's size in bytes, otherwise:
+ * -ERESTART: still not finished
+ * -EBADMSG:  no run waits by that token, or its session is over
+ */
+int sevmon_agent_continue(struct sevmon_agent *agent, struct sevmon_work *work,
+                          uint32_t token);
+
+/* Wipe all that it knows.  No call of it may be under way, or come. */
+void sevmon_agent_end(struct sevmon_agent *agent);
+
+uint32_t sevmon_work_token(const struct sevmon_work *work);
 /* Where the host puts the frame: SEVMON_REQUEST_FRAME_BYTES of room. */
 uint8_t *sevmon_work_in(struct sevmon_work *work);
 /* Where the answer is. */

@@ -6,7 +6,8 @@
  *
  * Every function may be called on several CPUs at once, never from an
  * interrupt, and never while the core holds one of its locks.  None may sleep
- * or schedule.  None allocates.
+ * or schedule.  None but allocate() allocates, and that one only while the
+ * agent starts.
  */
 #ifndef SEVMON_AGENT_HOST_H
 #define SEVMON_AGENT_HOST_H
@@ -84,6 +85,13 @@ struct sevmon_host {
 
     /* Monotonic, nanoseconds since the host booted; never 0. */
     uint64_t (*time_ns)(void);
+
+    /*
+     * Zeroed memory that nobody else sees, NULL if there is none; and back
+     * with it, wiped.  At the agent's start and end only.
+     */
+    void *(*allocate)(size_t bytes);
+    void (*release)(void *memory);
 
     /*
      * Fill with cryptographically good randomness.  Returns 0, or -EIO: then

@@ -7,9 +7,12 @@ sevmon-agent-y += dh.o
 sevmon-agent-y += gcm.o
 sevmon-agent-y += handshake.o
 sevmon-agent-y += hash.o
+sevmon-agent-y += helpers.o
 sevmon-agent-y += keyfile.o
 sevmon-agent-y += noise.o
+sevmon-agent-y += program.o
 sevmon-agent-y += request.o
+sevmon-agent-y += run.o
 sevmon-agent-y += secret.o
 sevmon-agent-y += selftest.o
 sevmon-agent-y += session.o
@@ -20,6 +23,6 @@ sevmon-agent-y += xaes.o
 sevmon-linux-y := aes-gcm-aesni-x86_64.o
 sevmon-linux-y += curve25519-hacl64.o
 
-# The interpreter and the verifier of programs: natively only, until requests can load one.
+# The interpreter and the verifier of programs, which need nothing else of the core.
 sevmon-bpf-y := bpf-run.o
 sevmon-bpf-y += bpf-verify.o

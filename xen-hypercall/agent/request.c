@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 #include "request.h"
+#include "program.h"
 #include "walk.h"
 
 #define PAGE_MASK_BITS (SEVMON_PAGE_BYTES - 1ULL)
@@ -8,6 +9,7 @@
 /* A request while it is answered. */
 struct answer {
     struct sevmon_agent *agent;
+    struct sevmon_ids *ids;
     const struct sevmon_host *host;
     struct sevmon_target *target;
     struct sevmon_root root; /* levels 0: no item needs one */
@@ -29,32 +31,55 @@ static const uint8_t zero_page[SEVMON_PAGE_BYTES];
 /* Takes up its room even when it fails. */
 #define KEEPS_ROOM   (1U << 4)
 #define IS_KNOWN     (1U << 5)
+/* Alone in its request, which a payload follows: `least`, if not just that. */
+#define IS_PROGRAM   (1U << 6)
+#define HAS_MORE     (1U << 7)
 
 static const struct item_kind {
     uint16_t bytes; /* of the result; 0 with USES_BYTES: as asked */
     uint16_t flags;
+    uint16_t least; /* bytes of payload */
 } item_kinds[] = {
     [SEVMON_ITEM_READ_VIRTUAL] = {
-        0, IS_KNOWN | USES_BYTES | USES_ADDRESS | USES_ROOT | KEEPS_ROOM },
+        0, IS_KNOWN | USES_BYTES | USES_ADDRESS | USES_ROOT | KEEPS_ROOM, 0 },
     [SEVMON_ITEM_READ_PHYSICAL] = {
-        0, IS_KNOWN | USES_BYTES | USES_ADDRESS | KEEPS_ROOM },
+        0, IS_KNOWN | USES_BYTES | USES_ADDRESS | KEEPS_ROOM, 0 },
     [SEVMON_ITEM_TRANSLATE] = {
         sizeof(struct sevmon_translation),
-        IS_KNOWN | USES_ADDRESS | USES_ROOT | KEEPS_ROOM },
+        IS_KNOWN | USES_ADDRESS | USES_ROOT | KEEPS_ROOM, 0 },
     [SEVMON_ITEM_VCPU_STATE] = {
-        sizeof(struct sevmon_vcpu_state), IS_KNOWN | USES_ARG },
+        sizeof(struct sevmon_vcpu_state), IS_KNOWN | USES_ARG, 0 },
     [SEVMON_ITEM_TRAP_TABLE] = {
-        256 * sizeof(struct sevmon_trap), IS_KNOWN | USES_ARG },
+        256 * sizeof(struct sevmon_trap), IS_KNOWN | USES_ARG, 0 },
     [SEVMON_ITEM_BOOT_RECORD] = {
-        sizeof(struct sevmon_boot_record), IS_KNOWN },
-    [SEVMON_ITEM_STATUS] = { sizeof(struct sevmon_status), IS_KNOWN },
-    [SEVMON_ITEM_CLOSE] = { 0, IS_KNOWN },
+        sizeof(struct sevmon_boot_record), IS_KNOWN, 0 },
+    [SEVMON_ITEM_STATUS] = { sizeof(struct sevmon_status), IS_KNOWN, 0 },
+    [SEVMON_ITEM_CLOSE] = { 0, IS_KNOWN, 0 },
+    [SEVMON_ITEM_PROGRAM_BEGIN] = {
+        sizeof(struct sevmon_program_entry), IS_KNOWN | IS_PROGRAM,
+        sizeof(struct sevmon_program_begin) },
+    [SEVMON_ITEM_PROGRAM_CHUNK] = {
+        0, IS_KNOWN | IS_PROGRAM | HAS_MORE,
+        sizeof(struct sevmon_program_chunk) },
+    [SEVMON_ITEM_PROGRAM_COMMIT] = {
+        sizeof(struct sevmon_program_verdict),
+        IS_KNOWN | IS_PROGRAM | KEEPS_ROOM,
+        sizeof(struct sevmon_program_name) },
+    [SEVMON_ITEM_PROGRAM_UNLOAD] = {
+        0, IS_KNOWN | IS_PROGRAM, sizeof(struct sevmon_program_name) },
+    [SEVMON_ITEM_PROGRAM_LIST] = {
+        SEVMON_MAX_PROGRAMS * sizeof(struct sevmon_program_entry),
+        IS_KNOWN | IS_PROGRAM, 0 },
+    /* What it answers is the run's: run.c. */
+    [SEVMON_ITEM_PROGRAM_RUN] = {
+        0, IS_KNOWN | IS_PROGRAM | HAS_MORE | USES_ROOT,
+        sizeof(struct sevmon_run_head) },
 };
 
 /* All zero for a type that does not exist. */
 static struct item_kind kind_of(const struct sevmon_item *item)
 {
-    const struct item_kind none = { 0, 0 };
+    const struct item_kind none = { 0, 0, 0 };
 
     if ( item->type >= ARRAY_SIZE(item_kinds) )
         return none;
@@ -68,6 +93,10 @@ static bool is_valid_item(const struct sevmon_item *item,
 {
     if ( item->zero )
         return false;
+    if ( kind.flags & IS_PROGRAM )
+        return !item->arg && !item->address &&
+               (kind.flags & HAS_MORE ? item->bytes >= kind.least
+                                      : item->bytes == kind.least);
     if ( (kind.flags & USES_BYTES)
          ? !item->bytes || item->bytes > SEVMON_PAGE_BYTES ||
            (item->address & PAGE_MASK_BITS) + item->bytes > SEVMON_PAGE_BYTES
@@ -120,7 +149,7 @@ static unsigned int get_status(struct answer *answer, uint8_t *out)
     status->protocol_version = SEVMON_PROTOCOL_VERSION;
     status->agent_version = SEVMON_AGENT_VERSION;
     status->keys = agent->keys;
-    status->features = 0;
+    status->features = SEVMON_FEATURE_PROGRAMS;
     status->max_items = SEVMON_MAX_ITEMS;
     status->max_connections = SEVMON_MAX_CONNECTIONS;
     status->max_pages = SEVMON_CLASS_PAGES(SEVMON_CLASS_15_PAGES);
@@ -177,7 +206,7 @@ static unsigned int run_item(struct answer *answer,
         return SEVMON_STATUS_OK;
     }
 
-    return SEVMON_STATUS_UNSUPPORTED;
+    return sevmon_program_item(answer->agent, answer->ids, item, out);
 }
 
 static void answer_item(struct answer *answer, const struct sevmon_item *item,
@@ -214,15 +243,35 @@ static void answer_item(struct answer *answer, const struct sevmon_item *item,
     }
 }
 
+/* The bytes of payload after the first item; false: not a valid one. */
+static bool payload_of(const struct sevmon_request_body *body,
+                       unsigned int *bytes)
+{
+    unsigned int i;
+
+    *bytes = 0;
+    for ( i = 0; i < body->head.items; i++ )
+        if ( kind_of(&body->items[i]).flags & IS_PROGRAM )
+        {
+            *bytes = body->items[0].bytes;
+            return body->head.items == 1 &&
+                   *bytes <= SEVMON_MAX_PAYLOAD_BYTES;
+        }
+
+    return true;
+}
+
 static bool is_valid_head(const struct sevmon_request_body *body)
 {
     const struct sevmon_request_head *head = &body->head;
+    unsigned int used;
 
-    if ( head->items > SEVMON_MAX_ITEMS || head->zero[0] || head->zero[1] )
+    if ( head->items > SEVMON_MAX_ITEMS || head->zero[0] || head->zero[1] ||
+         !payload_of(body, &used) )
         return false;
-    if ( !sevmon_is_zero(&body->items[head->items],
-                         (SEVMON_MAX_ITEMS - head->items) *
-                         sizeof(body->items[0])) )
+    used += head->items * sizeof(body->items[0]);
+    if ( !sevmon_is_zero((const uint8_t *)body->items + used,
+                         sizeof(body->items) - used) )
         return false;
     if ( head->root_kind == SEVMON_ROOT_VCPU )
         return !head->levels && !head->root_frame;
@@ -283,7 +332,24 @@ static void answer_items(struct answer *answer,
     answer->head->data_bytes = answer->data_bytes;
 }
 
-bool sevmon_request(struct sevmon_agent *agent, struct sevmon_work *work)
+/* RUN, the request's only item, whose answer is the run's if it starts. */
+static enum sevmon_next start_run(struct sevmon_work *work,
+                                  struct answer *answer,
+                                  const struct sevmon_item *item)
+{
+    struct sevmon_item_result *result =
+        (struct sevmon_item_result *)(answer->head + 1);
+
+    result->status = SEVMON_STATUS_BAD_ITEM;
+    if ( is_valid_item(item, kind_of(item)) )
+        result->status = sevmon_run_start(answer->agent, work, &answer->root);
+
+    return result->status == SEVMON_STATUS_OK ? SEVMON_NEXT_RUN
+                                              : SEVMON_NEXT_SEAL;
+}
+
+enum sevmon_next sevmon_request(struct sevmon_agent *agent,
+                                struct sevmon_work *work)
 {
     const struct sevmon_request_body *body =
         (const struct sevmon_request_body *)
@@ -292,8 +358,10 @@ bool sevmon_request(struct sevmon_agent *agent, struct sevmon_work *work)
     struct sevmon_request_work *scratch = &work->scratch.request;
     uint32_t body_bytes =
         SEVMON_RESPONSE_BODY_BYTES(scratch->session.size_class);
+    enum sevmon_next next = SEVMON_NEXT_SEAL;
     struct answer answer = {
         .agent = agent,
+        .ids = scratch->session.ids,
         .host = agent->host,
         .target = &scratch->target,
         .head = (struct sevmon_response_head *)out,
@@ -312,18 +380,24 @@ bool sevmon_request(struct sevmon_agent *agent, struct sevmon_work *work)
         head->status = SEVMON_ANSWER_BAD_REQUEST;
         if ( body->head.items <= SEVMON_MAX_ITEMS )
             head->items = body->head.items;
-        return false;
+        return next;
     }
     head->items = body->head.items;
     head->status = agent->host->target_get(body->head.domid, answer.target);
     if ( head->status != SEVMON_ANSWER_OK )
-        return false;
+        return next;
     head->domid = answer.target->domid;
     head->kind = answer.target->kind;
     head->status = find_root(&answer, body);
     if ( head->status == SEVMON_ANSWER_OK )
-        answer_items(&answer, body, body_bytes - SEVMON_DATA_OFFSET);
+    {
+        if ( body->head.items &&
+             body->items[0].type == SEVMON_ITEM_PROGRAM_RUN )
+            next = start_run(work, &answer, &body->items[0]);
+        else
+            answer_items(&answer, body, body_bytes - SEVMON_DATA_OFFSET);
+    }
     agent->host->target_put(answer.target);
 
-    return answer.close;
+    return answer.close ? SEVMON_NEXT_CLOSE : next;
 }

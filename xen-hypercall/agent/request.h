@@ -7,13 +7,19 @@
 
 SEVMON_BEGIN_C
 
+/* What comes after a request was looked at. */
+enum sevmon_next {
+    SEVMON_NEXT_SEAL,
+    SEVMON_NEXT_CLOSE, /* seal; a CLOSE item was answered */
+    SEVMON_NEXT_RUN,   /* sevmon_run_slice(); the run is taken */
+};
+
 /*
  * Answer the opened request in work->in: write the whole body of a response of
  * the session's size class to work->out.  Holds no lock.
- *
- * Returns whether a CLOSE item was answered.
  */
-bool sevmon_request(struct sevmon_agent *agent, struct sevmon_work *work);
+enum sevmon_next sevmon_request(struct sevmon_agent *agent,
+                                struct sevmon_work *work);
 
 SEVMON_END_C
 

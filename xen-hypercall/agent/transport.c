@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 #include "transport.h"
 #include "request.h"
+#include "run.h"
 #include "session.h"
 #include "xaes.h"
 
@@ -65,12 +66,30 @@ static int seal_response(struct sevmon_agent *agent, struct sevmon_work *work)
     return 0;
 }
 
-/* Returns the answer's size, or the SEVMON_COUNT_* of the refusal, negated. */
+/* What is not an answer's size: 0, or a SEVMON_COUNT_* negated. */
+#define WAITS 0
+
+/* Seal what there is to say.  Returns the answer's size or as above. */
+static int finish(struct sevmon_agent *agent, struct sevmon_work *work,
+                  enum sevmon_next next)
+{
+    const struct sevmon_session_view *session = &work->scratch.request.session;
+
+    if ( next == SEVMON_NEXT_RUN && !sevmon_run_slice(agent, work) )
+        return WAITS;
+    if ( seal_response(agent, work) )
+        return -SEVMON_COUNT_NO_RANDOM;
+    if ( next == SEVMON_NEXT_CLOSE )
+        sevmon_session_close(session);
+    sevmon_count(agent, SEVMON_COUNT_ANSWERS);
+
+    return SEVMON_RESPONSE_FRAME_BYTES(session->size_class);
+}
+
 static int exchange(struct sevmon_agent *agent, struct sevmon_work *work)
 {
     struct sevmon_session_view *session = &work->scratch.request.session;
     const struct sevmon_header *header = &work->header;
-    bool close;
 
     if ( header->size_class >= SEVMON_CLASSES ||
          header->n >= SEVMON_MAX_MESSAGES )
@@ -93,26 +112,45 @@ static int exchange(struct sevmon_agent *agent, struct sevmon_work *work)
     }
 
     /* From here on `n` is spent, whatever becomes of the answer. */
-    close = sevmon_request(agent, work);
-    if ( seal_response(agent, work) )
-        return -SEVMON_COUNT_NO_RANDOM;
-    if ( close )
-        sevmon_session_close(session);
-    sevmon_count(agent, SEVMON_COUNT_ANSWERS);
-
-    return SEVMON_RESPONSE_FRAME_BYTES(session->size_class);
+    return finish(agent, work, sevmon_request(agent, work));
 }
 
-int sevmon_transport(struct sevmon_agent *agent, struct sevmon_work *work)
+static int go_on(struct sevmon_agent *agent, struct sevmon_work *work,
+                 uint32_t token)
 {
-    int rc = exchange(agent, work);
+    struct sevmon_ids *ids = sevmon_run_resume(agent, work, token);
 
-    /* Keys, and the request in clear: on every path. */
+    if ( !ids )
+        return -SEVMON_COUNT_MALFORMED;
+    if ( sevmon_session_view(agent, work->header.session, work->now_ns,
+                             &work->scratch.request.session) )
+        return finish(agent, work, SEVMON_NEXT_RUN);
+    sevmon_run_drop(ids);
+
+    return -SEVMON_COUNT_EXPIRED;
+}
+
+/* On every path: wipe keys and the request in clear, and count. */
+static int leave(struct sevmon_agent *agent, struct sevmon_work *work, int rc)
+{
     sevmon_wipe(&work->scratch.request, sizeof(work->scratch.request));
     sevmon_wipe(work->in, sizeof(work->in));
     if ( rc > 0 )
         return rc;
+    if ( rc == WAITS )
+        return -ERESTART;
     sevmon_count(agent, -rc);
 
     return -EBADMSG;
+}
+
+int sevmon_transport(struct sevmon_agent *agent, struct sevmon_work *work)
+{
+    return leave(agent, work, exchange(agent, work));
+}
+
+int sevmon_transport_continue(struct sevmon_agent *agent,
+                              struct sevmon_work *work, uint32_t token)
+{
+    return leave(agent, work, go_on(agent, work, token));
 }

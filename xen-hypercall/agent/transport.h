@@ -10,6 +10,10 @@ SEVMON_BEGIN_C
 /* Takes the frame at work->in and returns as sevmon_agent_frame(). */
 int sevmon_transport(struct sevmon_agent *agent, struct sevmon_work *work);
 
+/* Goes on with a run and returns as sevmon_agent_continue(). */
+int sevmon_transport_continue(struct sevmon_agent *agent,
+                              struct sevmon_work *work, uint32_t token);
+
 SEVMON_END_C
 
 #endif /* SEVMON_AGENT_TRANSPORT_H */

@@ -3,6 +3,6 @@
 
 include $(srcdir)/objects.mk
 
-obj-y += $(sevmon-agent-y) $(sevmon-linux-y)
+obj-y += $(sevmon-agent-y) $(sevmon-bpf-y) $(sevmon-linux-y)
 
 CFLAGS-y += -I$(srctree)/arch/x86/sevmon/include -I$(srcdir)/linux -I$(srcdir) -fstack-usage

@@ -2,6 +2,7 @@
 /* The one table through which the agent reaches Xen. */
 #include <xen/sha2.h>
 #include <xen/time.h>
+#include <xen/vmap.h>
 
 #include "glue.h"
 
@@ -11,6 +12,19 @@ static uint64_t cf_check time_ns(void)
 
     /* 0 means "never" to the agent. */
     return now > 0 ? now : 1;
+}
+
+/*
+ * vmalloc'd memory is nobody's but Xen's.  It stays where it is when the agent
+ * ends: that is when it did not start, or the machine is about to sleep.
+ */
+static void *cf_check allocate(size_t bytes)
+{
+    return vzalloc(bytes);
+}
+
+static void cf_check release(void *memory)
+{
 }
 
 static void cf_check sha256(uint8_t digest[32], const void *message,
@@ -30,6 +44,8 @@ const struct sevmon_host sevmon_host = {
     .boot_record = sevmon_boot_record,
     .status = sevmon_status,
     .time_ns = time_ns,
+    .allocate = allocate,
+    .release = release,
     .random = sevmon_random,
     .sha256 = sha256,
 };

@@ -5,6 +5,7 @@
  * From the copy in to the copy out this runs on one CPU without scheduling,
  * so the CPU's work area and its vector registers belong to it.
  */
+#include <xen/event.h>
 #include <xen/guest_access.h>
 #include <xen/hypercall.h>
 #include <xen/lib.h>
@@ -14,7 +15,9 @@
 
 #include "glue.h"
 
-static int run_agent(struct sevmon_cpu *cpu, unsigned int frame_bytes)
+/* Hand in a frame, or go on with the run that `token` names if there is none. */
+static int run_agent(struct sevmon_cpu *cpu, unsigned int frame_bytes,
+                     unsigned int token)
 {
     int rc = -ENODEV;
 
@@ -25,7 +28,9 @@ static int run_agent(struct sevmon_cpu *cpu, unsigned int frame_bytes)
     if ( ACCESS_ONCE(sevmon_agent_on) )
     {
         sevmon_xmm_save(&cpu->xmm);
-        rc = sevmon_agent_frame(&sevmon_agent, &cpu->work, frame_bytes);
+        rc = frame_bytes
+             ? sevmon_agent_frame(&sevmon_agent, &cpu->work, frame_bytes)
+             : sevmon_agent_continue(&sevmon_agent, &cpu->work, token);
         sevmon_xmm_restore(&cpu->xmm);
         sevmon_wipe_stack();
     }
@@ -51,7 +56,19 @@ void sevmon_end(void)
             sevmon_wipe(&sevmon_cpus[i]->work, sizeof(sevmon_cpus[i]->work));
     }
 
-    sevmon_wipe(&sevmon_agent, sizeof(sevmon_agent));
+    sevmon_agent_end(&sevmon_agent);
+}
+
+/* The sizes that a command can have. */
+static bool is_valid(unsigned int cmd, unsigned int in_bytes,
+                     unsigned int out_bytes)
+{
+    if ( out_bytes < XEN_SEVMON_MAX_ANSWER_BYTES )
+        return false;
+
+    return cmd == XEN_SEVMON_OP_continue ||
+           (in_bytes >= sizeof(struct sevmon_header) &&
+            in_bytes <= XEN_SEVMON_MAX_FRAME_BYTES);
 }
 
 long do_sevmon_op(unsigned int cmd, XEN_GUEST_HANDLE_PARAM(void) in,
@@ -67,21 +84,33 @@ long do_sevmon_op(unsigned int cmd, XEN_GUEST_HANDLE_PARAM(void) in,
     if ( !is_hardware_domain(current->domain) )
         return -EPERM;
 
-    if ( cmd != XEN_SEVMON_OP_frame )
+    if ( cmd != XEN_SEVMON_OP_frame && cmd != XEN_SEVMON_OP_continue )
         return -EOPNOTSUPP;
 
-    if ( in_bytes < sizeof(struct sevmon_header) ||
-         in_bytes > XEN_SEVMON_MAX_FRAME_BYTES ||
-         out_bytes < XEN_SEVMON_MAX_ANSWER_BYTES )
+    if ( !is_valid(cmd, in_bytes, out_bytes) )
         return -EINVAL;
 
     if ( !sevmon_agent_on || !cpu )
         return -ENODEV;
 
-    if ( copy_from_guest(sevmon_work_in(&cpu->work), in, in_bytes) )
+    if ( cmd == XEN_SEVMON_OP_continue )
+        rc = run_agent(cpu, 0, in_bytes);
+    else if ( copy_from_guest(sevmon_work_in(&cpu->work), in, in_bytes) )
         return -EFAULT;
+    else
+        rc = run_agent(cpu, in_bytes, 0);
 
-    rc = run_agent(cpu, in_bytes);
+    /* The run of a program, a slice at a time. */
+    while ( rc == -ERESTART )
+    {
+        unsigned int token = sevmon_work_token(&cpu->work);
+
+        if ( hypercall_preempt_check() )
+            return hypercall_create_continuation(
+                __HYPERVISOR_sevmon_op, "ihihi", XEN_SEVMON_OP_continue, in,
+                token, out, out_bytes);
+        rc = run_agent(cpu, 0, token);
+    }
     if ( rc <= 0 )
         return rc;
 

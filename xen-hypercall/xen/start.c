@@ -123,6 +123,8 @@ static void __init take_keys(void)
         printk("sevmon: off: no key\n");
     else if ( rc == -EINVAL )
         printk("sevmon: off: the key file is not valid\n");
+    else if ( rc == -ENOMEM )
+        printk("sevmon: off: no memory\n");
     else if ( rc )
         printk("sevmon: off: no good randomness (%d)\n", rc);
     name_unused(i);

@@ -57,6 +57,7 @@
 #define SEVMON_RUN_FAULT       3 /* an access outside of its regions */
 #define SEVMON_RUN_TOO_DEEP    4
 #define SEVMON_RUN_BAD_INSN    5 /* what the verifier would have refused */
+#define SEVMON_RUN_NO_TARGET   6 /* the domain went away */
 
 /* What the agent's verifier refuses. */
 #define SEVMON_VERDICT_OK             0
@@ -70,9 +71,12 @@
 #define SEVMON_VERDICT_HELPER         8 /* no such helper */
 #define SEVMON_VERDICT_STACK          9 /* off r10, and not in the stack */
 #define SEVMON_VERDICT_DEPTH         10 /* recursion, or calls too deep */
+#define SEVMON_VERDICT_DIGEST        11 /* not the image that was announced */
+#define SEVMON_VERDICT_HEAD          12 /* of the image: sizes, reserved bits */
 
 /* ---- What is sent ----------------------------------------------------- */
 
+#define SEVMON_MAX_PROGRAMS              4 /* that one IDS has loaded */
 #define SEVMON_PROGRAM_MAX_INSNS      4096
 #define SEVMON_PROGRAM_MAX_DATA_BYTES 0x4000
 #define SEVMON_PROGRAM_MAX_MAP_BYTES  0x10000
@@ -91,5 +95,82 @@ struct sevmon_program_head {
     uint64_t zero[2];
 };
 SEVMON_WIRE_SIZE(struct sevmon_program_head, 32);
+
+#define SEVMON_PROGRAM_MIN_BYTES \
+    (sizeof(struct sevmon_program_head) + 8) /* one instruction */
+
+/* PROGRAM_BEGIN: a place for an image, if it is not there already. */
+struct sevmon_program_begin {
+    uint8_t  sha256[32];
+    uint32_t bytes; /* SEVMON_PROGRAM_MIN_BYTES..SEVMON_PROGRAM_MAX_BYTES */
+    uint32_t zero;
+};
+SEVMON_WIRE_SIZE(struct sevmon_program_begin, 40);
+
+/* PROGRAM_CHUNK: this, and as many bytes as the payload has besides. */
+struct sevmon_program_chunk {
+    uint64_t program;
+    uint32_t offset; /* within the image */
+    uint32_t zero;
+};
+SEVMON_WIRE_SIZE(struct sevmon_program_chunk, 16);
+
+/* PROGRAM_COMMIT, once all is there, and PROGRAM_UNLOAD. */
+struct sevmon_program_name {
+    uint64_t program;
+    uint64_t zero;
+};
+SEVMON_WIRE_SIZE(struct sevmon_program_name, 16);
+
+struct sevmon_program_verdict {
+    uint32_t reason; /* SEVMON_VERDICT_* */
+    uint32_t insn;   /* where */
+};
+SEVMON_WIRE_SIZE(struct sevmon_program_verdict, 8);
+
+/* One place of PROGRAM_LIST, which has SEVMON_MAX_PROGRAMS; free: all zero. */
+struct sevmon_program_entry {
+    uint8_t  sha256[32];
+    uint32_t bytes;
+    uint32_t state;   /* SEVMON_PROGRAM_* */
+    uint64_t runs;    /* that ended */
+    uint64_t used_ns; /* the host's clock, when it was last named */
+    uint64_t zero;
+};
+SEVMON_WIRE_SIZE(struct sevmon_program_entry, 64);
+
+#define SEVMON_PROGRAM_FREE    0
+#define SEVMON_PROGRAM_LOADING 1
+#define SEVMON_PROGRAM_READY   2
+#define SEVMON_PROGRAM_OWNED   3 /* checked or wiped by another request */
+
+/* PROGRAM_RUN: this, and as many bytes of input as the payload has besides. */
+struct sevmon_run_head {
+    uint64_t program;
+    uint64_t budget; /* 1..SEVMON_RUN_MAX_BUDGET */
+    uint64_t zero;
+};
+SEVMON_WIRE_SIZE(struct sevmon_run_head, 24);
+
+/*
+ * Instructions that one run may cost.  A helper costs SEVMON_HELPER_COST, as
+ * much again for each page that it walks to, and one for each 8 bytes.
+ */
+#define SEVMON_RUN_MAX_BUDGET (1ULL << 26)
+#define SEVMON_HELPER_COST    64
+
+/* What a run's answer begins with; then come `result_bytes`. */
+struct sevmon_run_report {
+    uint32_t state;        /* SEVMON_RUN_*, never RUNNING */
+    uint32_t insn;         /* that failed; else, that would have come next */
+    uint64_t r0;
+    uint64_t cost;         /* of its budget */
+    uint64_t started_ns;   /* the host's clock */
+    uint64_t ended_ns;
+    uint32_t slices;       /* between which Xen could do other work */
+    uint32_t result_bytes;
+    uint64_t zero[2];
+};
+SEVMON_WIRE_SIZE(struct sevmon_run_report, 64);
 
 #endif /* SEVMON_PROGRAM_H */

@@ -191,7 +191,8 @@ SEVMON_WIRE_SIZE(struct sevmon_request_head, 32);
 struct sevmon_item {
     uint8_t  type;    /* SEVMON_ITEM_* */
     uint8_t  zero;
-    uint16_t bytes;   /* READ_*: 1..4096, not crossing a 4 KiB page */
+    uint16_t bytes;   /* READ_*: 1..4096, not crossing a 4 KiB page.
+                         PROGRAM_*: of the payload */
     uint32_t arg;     /* VCPU_STATE, TRAP_TABLE: the vCPU; else zero */
     uint64_t address; /* READ_VIRTUAL, TRANSLATE: virtual address.
                          READ_PHYSICAL: guest frame << 12 | offset. */
@@ -212,7 +213,21 @@ SEVMON_WIRE_SIZE(struct sevmon_request_body, SEVMON_REQUEST_BODY_BYTES);
 #define SEVMON_ITEM_BOOT_RECORD    6 /* -> struct sevmon_boot_record */
 #define SEVMON_ITEM_STATUS         7 /* -> struct sevmon_status */
 #define SEVMON_ITEM_CLOSE          8 /* ends the connection after the answer */
-/* 16..31 are kept for HASH and PROGRAM_*. */
+/*
+ * Programs (sevmon/program.h).  Such an item is the only one of its request,
+ * and its `bytes` of payload follow in the place of the next items.
+ */
+#define SEVMON_ITEM_PROGRAM_BEGIN  16 /* sevmon_program_begin -> _entry */
+#define SEVMON_ITEM_PROGRAM_CHUNK  17 /* sevmon_program_chunk, then bytes */
+#define SEVMON_ITEM_PROGRAM_COMMIT 18 /* sevmon_program_name -> _verdict */
+#define SEVMON_ITEM_PROGRAM_UNLOAD 19 /* sevmon_program_name */
+#define SEVMON_ITEM_PROGRAM_LIST   20 /* -> sevmon_program_entry[] */
+#define SEVMON_ITEM_PROGRAM_RUN    21 /* sevmon_run_head, then input ->
+                                         sevmon_run_report, then result */
+/* 22..31 are kept for standing programs and HASH. */
+
+#define SEVMON_MAX_PAYLOAD_BYTES \
+    ((SEVMON_MAX_ITEMS - 1) * sizeof(struct sevmon_item))
 
 /* ---- Responses -------------------------------------------------------- */
 
@@ -274,6 +289,9 @@ SEVMON_WIRE_SIZE(struct sevmon_item_result, 8);
 #define SEVMON_STATUS_NO_SPACE      7 /* the answer would outgrow its class */
 #define SEVMON_STATUS_UNSUPPORTED   8 /* item unknown, or not for this target */
 #define SEVMON_STATUS_NO_VCPU       9
+#define SEVMON_STATUS_NO_PROGRAM   10 /* none of that name is loaded */
+#define SEVMON_STATUS_BUSY         11 /* it, or this IDS's one run, is at work */
+#define SEVMON_STATUS_REFUSED      12 /* the verdict says why */
 
 #define SEVMON_TARGET_PV     1
 #define SEVMON_TARGET_HVM    2 /* PVH and HVM */
@@ -438,7 +456,7 @@ SEVMON_WIRE_SIZE(struct sevmon_status, 256);
 #define SEVMON_IOMMU_NONE    1 /* devices can write into Xen */
 #define SEVMON_IOMMU_ON      2 /* the target's DMA is confined */
 
-#define SEVMON_FEATURE_PROGRAMS (1U << 0) /* kept for later */
+#define SEVMON_FEATURE_PROGRAMS (1U << 0)
 #define SEVMON_FEATURE_HASH     (1U << 1)
 #define SEVMON_FEATURE_SHM      (1U << 2)
 

@@ -39,7 +39,7 @@ Result<void> check_machine() {
 struct ImageAgent::Impl {
   Impl(MemoryImage opened, std::string its_path)
       : image{std::move(opened)}, path{std::move(its_path)} {}
-  ~Impl() { sevmon_wipe(&agent, sizeof(agent)); }
+  ~Impl() { sevmon_agent_end(&agent); }
 
   using Work = std::unique_ptr<sevmon_work>;
   Work take_work() {
@@ -90,6 +90,8 @@ int ImageAgent::frame(std::span<const std::byte> in, std::span<std::byte> out) {
     std::memcpy(sevmon_work_in(work.get()), in.data(), in.size());
     result = sevmon_agent_frame(&impl_->agent, work.get(), in.size());
   }
+  while (result == -ERESTART)
+    result = sevmon_agent_continue(&impl_->agent, work.get(), sevmon_work_token(work.get()));
   if (result >= 0)
     std::memcpy(out.data(), sevmon_work_out(work.get()), static_cast<std::size_t>(result));
   impl_->give_back(std::move(work));

@@ -148,6 +148,8 @@ const sevmon_host& image_host() {
       .boot_record = boot_record,
       .status = status,
       .time_ns = time_ns,
+      .allocate = [](std::size_t bytes) { return std::calloc(1, bytes); },
+      .release = std::free,
       .random = random_bytes,
       .sha256 = sha256,
   };

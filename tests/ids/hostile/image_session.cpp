@@ -53,6 +53,7 @@ class Agent final : public ids::FrameTransport {
   Agent(AlteredImage& image, const KeyFile& key) : image_{image} {
     started_ = sevmon_agent_start(&agent_, &altered_host(), &key, sizeof(key)) == 0;
   }
+  ~Agent() override { sevmon_agent_end(&agent_); }
   bool started() const { return started_; }
 
   Result<void> send(std::span<const std::byte> frame, std::uint32_t tag, Deadline) override {

@@ -91,7 +91,9 @@ static void choose_arguments(struct call *call, const struct frame *frame)
     uint64_t *state = &job.state;
     bool resized = fuzz_one_in(state, 16);
 
-    call->cmd = dirty(fuzz_one_in(state, 32) ? fuzz_random(state) : XEN_SEVMON_OP_frame);
+    call->cmd = dirty(fuzz_one_in(state, 32)   ? fuzz_random(state)
+                      : fuzz_one_in(state, 32) ? XEN_SEVMON_OP_continue
+                                               : XEN_SEVMON_OP_frame);
     call->in_bytes = dirty(resized ? fuzz_random(state) >> fuzz_below(state, 64) : frame->size);
     call->out_bytes = dirty(ANSWER);
     if ( fuzz_one_in(state, 16) )
@@ -126,6 +128,9 @@ static long foresee(const struct call *call)
 {
     uint32_t in_bytes = call->in_bytes;
 
+    /* No program is run here, so there is no run to go on with. */
+    if ( (uint32_t)call->cmd == XEN_SEVMON_OP_continue )
+        return (uint32_t)call->out_bytes < ANSWER ? -EINVAL : -EBADMSG;
     if ( (uint32_t)call->cmd != XEN_SEVMON_OP_frame )
         return -EOPNOTSUPP;
     if ( in_bytes < 16 || in_bytes > XEN_SEVMON_MAX_FRAME_BYTES ||

@@ -41,10 +41,14 @@ static void try(const char *what, long wanted, uint64_t cmd, const void *in, uin
 
 static void commands(void)
 {
-    static const uint32_t unknown[] = { 0, 2, 0x7fffffff, 0x80000000, 0xffffffff };
+    static const uint32_t unknown[] = { 0, 3, 0x7fffffff, 0x80000000, 0xffffffff };
 
     for ( size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++ )
         try("unknown command", -EOPNOTSUPP, unknown[i], hello, FRAME, answer, ANSWER);
+    for ( uint32_t token = 0; token < 64; token++ )
+        try("no such run", -EBADMSG, XEN_SEVMON_OP_continue, NULL, token, answer, ANSWER);
+    try("no such run", -EBADMSG, XEN_SEVMON_OP_continue, NULL, 0xffffffff, answer, ANSWER);
+    try("capacity out of range", -EINVAL, XEN_SEVMON_OP_continue, NULL, 0, answer, ANSWER - 1);
 }
 
 static void sizes(void)

@@ -15,8 +15,10 @@
 /*
  * XEN_SEVMON_OP_frame
  *
- * Hand one frame to the agent and take its answer.  Runs to its end; bounded
- * by SEVMON_MAX_ITEMS page walks and 15 pages of copying and sealing.
+ * Hand one frame to the agent and take its answer.  Bounded by
+ * SEVMON_MAX_ITEMS page walks and 15 pages of copying and sealing; but a frame
+ * can ask for a program to be run, and then Xen lets the caller take its
+ * interrupts in between, by XEN_SEVMON_OP_continue.
  *
  * arg1: XEN_SEVMON_OP_frame
  * arg2: XEN_GUEST_HANDLE(const void) the frame
@@ -33,7 +35,7 @@
  * Returns the size of the answer in bytes, otherwise:
  * -ENOSYS:   this Xen has no agent, or the caller is a 32-bit one
  * -EPERM:    the caller is not the hardware domain
- * -EOPNOTSUPP: arg1 is not XEN_SEVMON_OP_frame
+ * -EOPNOTSUPP: arg1 is neither of the two
  * -EINVAL:   frame size or capacity out of range; nothing was looked at
  * -EFAULT:   a buffer is not accessible; the answer, if any, is lost
  * -EBADMSG:  the agent did not take the frame (one code for every reason)
@@ -42,6 +44,19 @@
  *            feature; Xen's console says which
  */
 #define XEN_SEVMON_OP_frame 1
+
+/*
+ * XEN_SEVMON_OP_continue
+ *
+ * Go on with a run that was interrupted.  Xen makes this call out of the one
+ * above (a hypercall continuation); a caller has no reason to, and gets no more
+ * from it than that run's answer, or -EBADMSG.
+ *
+ * arg2: not looked at
+ * arg3: which run
+ * others, and what is returned: as above, but for -EINVAL of arg3
+ */
+#define XEN_SEVMON_OP_continue 2
 
 #define XEN_SEVMON_MAX_FRAME_BYTES   1020
 #define XEN_SEVMON_MAX_ANSWER_BYTES 62012
