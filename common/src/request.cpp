@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cassert>
+#include <optional>
 #include <string>
 
 #include <sevmon/codec.hpp>
@@ -11,6 +13,39 @@ namespace {
 bool is_valid_read(const sevmon_item& item) {
   const auto offset = item.address % SEVMON_PAGE_BYTES;
   return item.bytes >= 1 && item.bytes <= SEVMON_PAGE_BYTES - offset && item.arg == 0;
+}
+
+/// How long the payload of a program's item is: just that, or at least.
+struct PayloadKind {
+  std::size_t bytes;
+  bool has_more;
+};
+
+std::optional<PayloadKind> payload_kind(std::uint8_t type) {
+  switch (type) {
+    case SEVMON_ITEM_PROGRAM_BEGIN:
+      return PayloadKind{sizeof(sevmon_program_begin), false};
+    case SEVMON_ITEM_PROGRAM_CHUNK:
+      return PayloadKind{sizeof(sevmon_program_chunk), true};
+    case SEVMON_ITEM_PROGRAM_COMMIT:
+    case SEVMON_ITEM_PROGRAM_UNLOAD:
+      return PayloadKind{sizeof(sevmon_program_name), false};
+    case SEVMON_ITEM_PROGRAM_LIST:
+      return PayloadKind{0, false};
+    case SEVMON_ITEM_PROGRAM_RUN:
+      return PayloadKind{sizeof(sevmon_run_head), true};
+  }
+  return std::nullopt;
+}
+
+bool is_valid_program_item(const sevmon_item& item) {
+  const auto kind = payload_kind(item.type);
+  return kind && item.arg == 0 && item.address == 0 && item.bytes <= SEVMON_MAX_PAYLOAD_BYTES &&
+         (kind->has_more ? item.bytes >= kind->bytes : item.bytes == kind->bytes);
+}
+
+std::span<std::byte> payload_of(sevmon_request_body& body) {
+  return std::as_writable_bytes(std::span{body.items}.subspan(1));
 }
 
 /// @return an empty string when the head is sound.
@@ -47,11 +82,16 @@ bool is_valid_item(const sevmon_item& item) {
     case SEVMON_ITEM_CLOSE:
       return item.bytes == 0 && item.arg == 0 && item.address == 0;
   }
-  return false;
+  return is_valid_program_item(item);
+}
+
+bool is_program_item(const sevmon_item& item) {
+  return payload_kind(item.type).has_value();
 }
 
 bool item_needs_root(const sevmon_item& item) {
-  return item.type == SEVMON_ITEM_READ_VIRTUAL || item.type == SEVMON_ITEM_TRANSLATE;
+  return item.type == SEVMON_ITEM_READ_VIRTUAL || item.type == SEVMON_ITEM_TRANSLATE ||
+         item.type == SEVMON_ITEM_PROGRAM_RUN;
 }
 
 std::uint32_t item_data_bytes(const sevmon_item& item) {
@@ -70,6 +110,14 @@ std::uint32_t item_data_bytes(const sevmon_item& item) {
       return sizeof(sevmon_boot_record);
     case SEVMON_ITEM_STATUS:
       return sizeof(sevmon_status);
+    case SEVMON_ITEM_PROGRAM_BEGIN:
+      return sizeof(sevmon_program_entry);
+    case SEVMON_ITEM_PROGRAM_COMMIT:
+      return sizeof(sevmon_program_verdict);
+    case SEVMON_ITEM_PROGRAM_LIST:
+      return SEVMON_MAX_PROGRAMS * sizeof(sevmon_program_entry);
+    case SEVMON_ITEM_PROGRAM_RUN:
+      return sizeof(sevmon_run_report);
   }
   return 0;
 }
@@ -83,7 +131,8 @@ std::uint32_t DataLayout::place(std::uint32_t bytes) {
 
 Result<sevmon_request_body> make_request(sevmon_request_head head,
                                          std::span<const sevmon_item> items,
-                                         std::uint8_t size_class) {
+                                         std::uint8_t size_class,
+                                         std::span<const std::byte> payload) {
   if (items.size() > SEVMON_MAX_ITEMS)
     return Error{ErrorCode::kUsage, "request: " + std::to_string(items.size()) + " items"};
   head.items = static_cast<std::uint16_t>(items.size());
@@ -95,11 +144,18 @@ Result<sevmon_request_body> make_request(sevmon_request_head head,
   DataLayout layout{size_class};
   for (std::size_t i = 0; i < items.size(); ++i) {
     const auto bytes = item_data_bytes(items[i]);
-    if (!is_valid_item(items[i]))
+    const bool is_program = is_program_item(items[i]);
+    if (!is_valid_item(items[i]) ||
+        (is_program && (items.size() != 1 || payload.size() != items[i].bytes)))
       return Error{ErrorCode::kUsage, "request: bad item " + std::to_string(i)};
     if (!layout.fits(bytes))
       return Error{ErrorCode::kUsage, "request: results outgrow the answer's size"};
     layout.place(bytes);
+  }
+  if (!payload.empty()) {
+    if (items.empty() || !is_program_item(items[0]))
+      return Error{ErrorCode::kUsage, "request: a payload without a program's item"};
+    std::ranges::copy(payload, payload_of(body).begin());
   }
   return body;
 }
@@ -107,12 +163,18 @@ Result<sevmon_request_body> make_request(sevmon_request_head head,
 Result<sevmon_request_body> decode_request(
     std::span<const std::byte, SEVMON_REQUEST_BODY_BYTES> bytes) {
   Reader reader{bytes};
-  const auto body = reader.take<sevmon_request_body>();
+  auto body = reader.take<sevmon_request_body>();
   if (const auto fault = fault_of(body.head); !fault.empty())
     return Error{ErrorCode::kMalformed, "request: " + fault};
+  if (body.head.items == 1 && is_program_item(body.items[0])) {
+    if (!is_valid_item(body.items[0]) || !all_zero(payload_of(body).subspan(body.items[0].bytes)))
+      return Error{ErrorCode::kMalformed, "request: a program's item"};
+    return body;
+  }
   for (std::size_t i = 0; i < SEVMON_MAX_ITEMS; ++i) {
     const bool is_used = i < body.head.items;
-    if (is_used ? !is_valid_item(body.items[i]) : !all_zero(bytes_of(body.items[i])))
+    if (is_used ? !is_valid_item(body.items[i]) || is_program_item(body.items[i])
+                : !all_zero(bytes_of(body.items[i])))
       return Error{ErrorCode::kMalformed, "request: item " + std::to_string(i)};
   }
   return body;

@@ -23,10 +23,24 @@ bool is_read(const sevmon_item& item) {
 }
 
 /// The bytes that `item` must occupy with this status: reads and walks the same whether they
-/// succeed or not, so that presence never shows in the layout.
-std::uint32_t expected_bytes(const sevmon_item& item, std::uint16_t status) {
-  const bool always = is_read(item) || item.type == SEVMON_ITEM_TRANSLATE;
-  return always || status == SEVMON_STATUS_OK ? item_data_bytes(item) : 0;
+/// succeed or not, so that presence never shows in the layout. A run's are its report, which `data`
+/// begins with, and what that says.
+std::uint32_t expected_bytes(const sevmon_item& item, std::uint16_t status,
+                             std::span<const std::byte> data) {
+  const bool always = is_read(item) || item.type == SEVMON_ITEM_TRANSLATE ||
+                      item.type == SEVMON_ITEM_PROGRAM_COMMIT;
+  if (!always && status != SEVMON_STATUS_OK) return 0;
+  if (item.type != SEVMON_ITEM_PROGRAM_RUN) return item_data_bytes(item);
+  const auto most = data.size() - sizeof(sevmon_run_report);
+  const auto report = Reader{data}.take<sevmon_run_report>();
+  return static_cast<std::uint32_t>(sizeof(report) +
+                                    std::min<std::size_t>(report.result_bytes, most));
+}
+
+/// `bytes`: what the item occupies, which is no more than there is room for.
+bool is_sound(const sevmon_run_report& report, std::uint32_t bytes) {
+  return report.state > SEVMON_RUN_RUNNING && report.state <= SEVMON_RUN_NO_TARGET &&
+         report.result_bytes == bytes - sizeof(report) && all_zero(bytes_of(report.zero));
 }
 
 Result<void> check_head(const sevmon_response_head& head, std::uint64_t n,
@@ -46,12 +60,14 @@ Result<void> check_head(const sevmon_response_head& head, std::uint64_t n,
   return {};
 }
 
-Result<void> check_status(const sevmon_item_result& result, std::size_t index) {
+Result<void> check_status(const sevmon_item& item, const sevmon_item_result& result,
+                          std::size_t index) {
   if (result.zero != 0) return malformed_item(index, "reserved byte");
   if (result.level > 5) return malformed_item(index, "level " + std::to_string(result.level));
   // make_request() lets nothing out that is of bad form or has no room, so these two would be a
   // disagreement about the layout itself.
-  if (result.status > SEVMON_STATUS_NO_VCPU || result.status == SEVMON_STATUS_BAD_ITEM ||
+  const auto last = is_program_item(item) ? SEVMON_STATUS_REFUSED : SEVMON_STATUS_NO_VCPU;
+  if (result.status > last || result.status == SEVMON_STATUS_BAD_ITEM ||
       result.status == SEVMON_STATUS_NO_SPACE)
     return malformed_item(index, "status " + std::to_string(result.status));
   return {};
@@ -78,8 +94,8 @@ Result<std::vector<ItemPlace>> place_items(const sevmon_request_body& request,
   DataLayout layout{size_class};
   for (std::size_t i = 0; i < results.size(); ++i) {
     const auto& item = request.items[i];
-    if (const auto ok = check_status(results[i], i); !ok) return ok.error();
-    const auto bytes = expected_bytes(item, results[i].status);
+    if (const auto ok = check_status(item, results[i], i); !ok) return ok.error();
+    const auto bytes = expected_bytes(item, results[i].status, data);
     if (results[i].bytes != bytes || !layout.fits(bytes))
       return malformed_item(i, "occupies " + std::to_string(results[i].bytes) + " bytes, not " +
                                    std::to_string(bytes));
@@ -89,6 +105,9 @@ Result<std::vector<ItemPlace>> place_items(const sevmon_request_body& request,
     const bool is_zero = is_zero_throughout(data.subspan(offset, bytes));
     if (is_read(item) && results[i].status != SEVMON_STATUS_OK && !is_zero)
       return malformed_item(i, "a failed read with data");
+    if (item.type == SEVMON_ITEM_PROGRAM_RUN && results[i].status == SEVMON_STATUS_OK &&
+        !is_sound(Reader{data}.take<sevmon_run_report>(), bytes))
+      return malformed_item(i, "a run's report");
     places.push_back({results[i].status, results[i].level,
                       static_cast<std::uint32_t>(SEVMON_DATA_OFFSET) + offset, bytes});
   }

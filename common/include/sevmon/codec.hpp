@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include <sevmon/program.h>
 #include <sevmon/wire.h>
 #include <sevmon/result.hpp>
 
@@ -48,9 +49,13 @@ Result<sevmon_challenge> decode_challenge(std::span<const std::byte> frame, cons
 
 // ---- Requests ----
 
-/// What the item occupies in an answer's data area when it succeeds; 0 for an item of bad form.
+/// Of a program: the only item of its request, with a payload.
+bool is_program_item(const sevmon_item& item);
+/// What the item occupies in an answer's data area when it succeeds; 0 for an item of bad form. Of
+/// a program's run: at least.
 std::uint32_t item_data_bytes(const sevmon_item& item);
-/// A known type, its reserved fields zero, its range within one page.
+/// A known type, its reserved fields zero, its range within one page, its payload as long as the
+/// type says.
 bool is_valid_item(const sevmon_item& item);
 /// Whether the item looks at virtual memory, so that the request's root is looked up.
 bool item_needs_root(const sevmon_item& item);
@@ -74,12 +79,13 @@ class DataLayout {
   std::uint32_t used_ = 0;
 };
 
-/// Check `head` and `items` and lay them out. Sets head.items.
-/// @return kUsage: over SEVMON_MAX_ITEMS, an item of bad form, a root that cannot be, or results
-///         that outgrow the size class.
+/// Check `head` and `items` and lay them out. Sets head.items. `payload` is of a program's item.
+/// @return kUsage: over SEVMON_MAX_ITEMS, an item of bad form, a program's that is not alone or not
+///         of its payload, a root that cannot be, or results that outgrow the size class.
 Result<sevmon_request_body> make_request(sevmon_request_head head,
                                          std::span<const sevmon_item> items,
-                                         std::uint8_t size_class);
+                                         std::uint8_t size_class,
+                                         std::span<const std::byte> payload = {});
 
 /// @return kMalformed.
 Result<sevmon_request_body> decode_request(

@@ -62,11 +62,13 @@ struct Root {
   auto operator<=>(const Root&) const = default;
 };
 
-/// At most SEVMON_MAX_ITEMS items whose results fit the channel's size class.
+/// At most SEVMON_MAX_ITEMS items whose results fit the channel's size class; or one of a program,
+/// with its payload.
 struct Request {
   common::DomId domain{};
   Root root{};
   std::vector<sevmon_item> items;
+  std::vector<std::byte> payload{};
 };
 
 struct ItemResult {

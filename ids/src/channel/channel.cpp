@@ -28,7 +28,7 @@ Result<sevmon_request_body> encode(const Request& request, std::uint8_t size_cla
     head.levels = request.root.levels;
     head.root_frame = request.root.frame.value;
   }
-  return common::make_request(head, request.items, size_class);
+  return common::make_request(head, request.items, size_class, request.payload);
 }
 
 class AgentChannel : public Channel {
@@ -141,6 +141,12 @@ std::string describe_status(std::uint16_t status, std::uint8_t level) {
       return "not supported by this agent or for this target";
     case SEVMON_STATUS_NO_VCPU:
       return "no such vCPU";
+    case SEVMON_STATUS_NO_PROGRAM:
+      return "no program of that name is loaded";
+    case SEVMON_STATUS_BUSY:
+      return "busy with another run of this IDS";
+    case SEVMON_STATUS_REFUSED:
+      return "refused";
   }
   return "status " + std::to_string(status);
 }
