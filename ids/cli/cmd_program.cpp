@@ -1,10 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
 #include <memory>
 
 #include <sevmon/program.hpp>
@@ -12,6 +6,7 @@
 
 #include "command.hpp"
 #include "compile.hpp"
+#include "program_file.hpp"
 #include "program_report.hpp"
 
 namespace sevmon::cli {
@@ -27,41 +22,6 @@ struct Arguments {
   std::vector<std::string> includes;
   bool listing = false;
 };
-
-/// A directory that goes when this does.
-class Scratch {
- public:
-  static Result<std::unique_ptr<Scratch>> make() {
-    const char* base = std::getenv("TMPDIR");
-    std::string name =
-        std::string{base != nullptr && *base != '\0' ? base : "/tmp"} + "/sevmon-program.XXXXXX";
-    if (mkdtemp(name.data()) == nullptr)
-      return Error{ErrorCode::kIo, name + ": " + std::strerror(errno)};
-    return std::unique_ptr<Scratch>{new Scratch{std::move(name)}};
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  explicit Scratch(std::string path) : path_{std::move(path)} {}
-  std::string path_;
-};
-
-/// An object, or a source that is compiled first.
-Result<ids::ProgramObject> load(const Arguments& arguments) {
-  if (!arguments.file.ends_with(".c")) return ids::ProgramObject::load(arguments.file);
-  const auto scratch = Scratch::make();
-  if (!scratch) return scratch.error();
-  const std::string object = (*scratch)->path() + "/program.bpf.o";
-  if (auto compiled = compile_program(arguments.file, object, arguments.includes); !compiled)
-    return compiled.error();
-  return ids::ProgramObject::load(object);
-}
 
 /// Without a connection nobody says which kernel runs: there must be one profile.
 Result<const ids::Profile*> one_profile(Session& session) {
@@ -90,7 +50,7 @@ Result<int> build(Session& session, const Arguments& arguments) {
 Result<int> verify(Session& session, const Arguments& arguments) {
   const auto profile = one_profile(session);
   if (!profile) return profile.error();
-  const auto object = load(arguments);
+  const auto object = load_program(arguments.file, arguments.includes);
   if (!object) return object.error();
   const auto image = object->link(ids::program_target(**profile));
   if (!image) return image.error();
@@ -107,6 +67,7 @@ void add_program(CLI::App& app, const Choose& choose) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("program", "programs for the agent");
   command->require_subcommand(1);
+  add_program_run(*command, choose);
 
   auto* build_command = command->add_subcommand("build", "compile a program with clang");
   build_command->add_option("SOURCE", arguments->file, "NAME.bpf.c")->required();

@@ -24,6 +24,8 @@ void add_keygen(CLI::App& app, const Choose& choose);
 void add_revoke(CLI::App& app, const Choose& choose);
 void add_status(CLI::App& app, const Choose& choose);
 void add_program(CLI::App& app, const Choose& choose);
+/// run, list and unload, below `program`.
+void add_program_run(CLI::App& program, const Choose& choose);
 void add_profile(CLI::App& app, const Choose& choose);
 void add_os_version(CLI::App& app, const Choose& choose);
 void add_ps(CLI::App& app, const Choose& choose);

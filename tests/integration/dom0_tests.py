@@ -17,9 +17,10 @@ import leak
 import truth
 import wire
 from guests import PROXY_PORT
+from program_tests import ProgramTests
 
 
-class Dom0Tests:
+class Dom0Tests(ProgramTests):
     NAME = None
     PVH = False
     CALLS = 300_000  # without --full

@@ -23,7 +23,7 @@ _sevmon() {
     word=${COMP_WORDS[i]}
     case $word in
       keygen | revoke | status | profile | program | os-version | ps | read | translate | check | vcpu | \
-        watch | build | show | types | verify)
+        watch | build | show | types | verify | run | list | unload)
         command=$word
         ;;
     esac
@@ -31,7 +31,8 @@ _sevmon() {
   case $command in
     '') options='keygen revoke status profile program os-version ps read translate check vcpu watch' ;;
     profile) options='build show types' ;;
-    program) options='build verify' ;;
+    program) options='build verify run list unload' ;;
+    run) options='--include --input --budget --output' ;;
     check) options='translation' ;;
     build) options='--output --include' ;;
     types) options='--output' ;;
@@ -42,7 +43,7 @@ _sevmon() {
     vcpu) options='--symbols' ;;
     watch) options='--interval --deadline --silence --ps --count --duration' ;;
   esac
-  if [[ $cur != -* && $command =~ ^(build|show|verify|keygen|revoke)$ ]]; then
+  if [[ $cur != -* && $command =~ ^(build|show|verify|run|keygen|revoke)$ ]]; then
     compopt -o filenames 2>/dev/null
     mapfile -t COMPREPLY < <(compgen -f -- "$cur")
     return

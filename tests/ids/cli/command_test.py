@@ -567,6 +567,7 @@ SEVMON_PROGRAM long walker(const void *input, __u64 bytes) {
                        for name in ("sevmon.bash", "_sevmon", "sevmon.fish")}
         commands = ([], ["keygen"], ["revoke"], ["status"], ["profile", "build"], ["profile", "show"],
                     ["profile", "types"], ["program", "build"], ["program", "verify"],
+                    ["program", "run"], ["program", "list"], ["program", "unload"],
                     ["os-version"], ["ps"], ["read"], ["translate"], ["vcpu"],
                     ["watch"], ["check", "translation"])
         for command in commands:
