@@ -340,7 +340,7 @@ static uint32_t change_function(struct sevmon_bpf_run *run,
  */
 static int64_t run_steps(struct sevmon_bpf_run *run, int64_t steps)
 {
-    uint32_t pc = run->pc, at = pc;
+    uint32_t pc = run->pc, at;
 
     while ( steps > 0 )
     {

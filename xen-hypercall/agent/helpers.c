@@ -264,7 +264,8 @@ uint32_t sevmon_callback sevmon_helper_call(struct sevmon_bpf_run *bpf,
                                             int32_t number)
 {
     struct call call = {
-        .run = bpf->context,
+        .run = (struct sevmon_run *)((uint8_t *)bpf -
+                                     offsetof(struct sevmon_run, bpf)),
         .arg = &bpf->reg[1],
         .cost = SEVMON_HELPER_COST,
     };

@@ -11,7 +11,7 @@ SEVMON_BEGIN_C
 bool sevmon_callback sevmon_helper_arguments(int32_t number,
                                              unsigned int *arguments);
 
-/* For the interpreter, whose context is a struct sevmon_run. */
+/* For the interpreter, of a struct sevmon_run's `bpf`. */
 uint32_t sevmon_callback sevmon_helper_call(struct sevmon_bpf_run *bpf,
                                             int32_t number);
 

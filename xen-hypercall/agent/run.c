@@ -72,7 +72,6 @@ static void set_program(struct sevmon_run *run, uint32_t input_bytes)
     sevmon_bpf_start(&run->bpf, (const struct sevmon_bpf_insn *)(head + 1),
                      head->insns, run->input, input_bytes, run->budget);
     run->bpf.helper = sevmon_helper_call;
-    run->bpf.context = run;
     map = &run->bpf.region[SEVMON_REGION_MAP];
     map->memory = program->map;
     map->bytes = head->map_bytes;
