@@ -186,6 +186,7 @@ TEST_F(Program, HelperReadsTheMemoryOfAProcess) {
   EXPECT_EQ(call(SEVMON_HELPER_READ_USER, {kBuffer, 8, user, kAbsent}, 8).report.r0,
             failed(SEVMON_STATUS_NOT_MAPPED));
   EXPECT_EQ(call(SEVMON_HELPER_READ_USER, {kBuffer, 8, user, kAbsent}, 8).result, Bytes(8, 0));
+  EXPECT_EQ(call(SEVMON_HELPER_READ_USER, {0, 8, user, kAbsent}).report.state, SEVMON_RUN_FAULT);
   EXPECT_EQ(call(SEVMON_HELPER_READ, {kBuffer, 4, user}).report.r0,
             failed(SEVMON_STATUS_NOT_MAPPED));
 }
@@ -569,11 +570,13 @@ TEST_F(Program, TheVerifiersVerdictIsTold) {
   EXPECT_EQ(verdict.reason, SEVMON_VERDICT_UNINITIALISED);
   EXPECT_EQ(verdict.insn, 1u);
 
-  BpfProgram helper;
-  helper.call(SEVMON_HELPERS).exit();
-  const Image unknown{helper};
-  client.begin(unknown), client.chunks(unknown);
-  EXPECT_EQ(client.commit(unknown).second.reason, SEVMON_VERDICT_HELPER);
+  for (const std::int32_t number : {-1, 0, SEVMON_HELPERS}) {
+    BpfProgram helper;
+    helper.call(number).exit();
+    const Image unknown{helper};
+    client.begin(unknown), client.chunks(unknown);
+    EXPECT_EQ(client.commit(unknown).second.reason, SEVMON_VERDICT_HELPER) << number;
+  }
 }
 
 TEST_F(Program, BeginsThatAreRefused) {
