@@ -39,6 +39,7 @@ struct sevmon_bpf_run {
      * are none.
      */
     uint32_t (*helper)(struct sevmon_bpf_run *run, int32_t number);
+    void *context; /* the helper's; not looked at */
     uint8_t stack[SEVMON_BPF_MAX_DEPTH * SEVMON_BPF_STACK_BYTES];
 };
 

@@ -238,7 +238,7 @@ static void answer_item(struct answer *answer, const struct sevmon_item *item,
             result->bytes = bytes;
             answer->data_bytes = bytes ? at + bytes : answer->data_bytes;
         }
-        else
+        else if ( bytes )
             memset(answer->data + at, 0, bytes);
     }
 }
