@@ -10,12 +10,13 @@
 #include <xen/hypercall.h>
 #include <xen/lib.h>
 #include <xen/sched.h>
+#include <xen/spinlock.h>
 
 #include <public/sevmon.h>
 
 #include "glue.h"
 
-/* Hand in a frame, or go on with the run that `token` names if there is none. */
+/* Hand in a frame; without one, go on with the run that `token` names. */
 static int run_agent(struct sevmon_cpu *cpu, unsigned int frame_bytes,
                      unsigned int token)
 {
@@ -41,9 +42,17 @@ static int run_agent(struct sevmon_cpu *cpu, unsigned int frame_bytes,
     return rc;
 }
 
+/*
+ * Dom0 can ask for sleep on several CPUs at once: the later ones wait until
+ * all is wiped, and find nothing left.
+ */
+static DEFINE_SPINLOCK(end_lock);
+
 void sevmon_end(void)
 {
     unsigned int i;
+
+    spin_lock(&end_lock);
 
     ACCESS_ONCE(sevmon_agent_on) = false;
     smp_mb();
@@ -57,6 +66,8 @@ void sevmon_end(void)
     }
 
     sevmon_agent_end(&sevmon_agent);
+
+    spin_unlock(&end_lock);
 }
 
 /* The sizes that a command can have. */
