@@ -40,7 +40,7 @@ std::uint32_t expected_bytes(const sevmon_item& item, std::uint16_t status,
 /// `bytes`: what the item occupies, which is no more than there is room for.
 bool is_sound(const sevmon_run_report& report, std::uint32_t bytes) {
   return report.state > SEVMON_RUN_RUNNING && report.state <= SEVMON_RUN_NO_TARGET &&
-         report.result_bytes == bytes - sizeof(report) && all_zero(bytes_of(report.zero));
+         report.result_bytes == bytes - sizeof(report) && report.zero == 0;
 }
 
 Result<void> check_head(const sevmon_response_head& head, std::uint64_t n,

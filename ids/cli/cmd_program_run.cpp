@@ -81,6 +81,7 @@ void report_run(Output& output, const ids::ProgramImage& image, const ids::Progr
   result["insn"] = report.insn;
   result["cost"] = report.cost;
   result["slices"] = report.slices;
+  result["runs_before"] = report.runs;
   result["run_ns"] = report.ended_ns - report.started_ns;
   result["result_bytes"] = report.result_bytes;
   const bool is_done = report.state == SEVMON_RUN_DONE;
@@ -88,7 +89,7 @@ void report_run(Output& output, const ids::ProgramImage& image, const ids::Progr
               output.styled(is_done ? Output::Style::kPlain : Output::Style::kBad,
                             ids::describe_run(report.state)) +
               (is_done ? "" : " at " + place_of(image, report.insn)));
-  output.line("r0        " + std::to_string(report.r0));
+  output.line("r0        " + std::to_string(static_cast<std::int64_t>(report.r0)));
   output.line("cost      " + std::to_string(report.cost) + " instructions in " +
               std::to_string(report.slices) + " slices, " +
               microseconds(report.ended_ns - report.started_ns) + " us");

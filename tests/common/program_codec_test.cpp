@@ -150,11 +150,12 @@ TEST_F(ProgramResponse, OfARun) {
     EXPECT_FALSE(decode_run(64 + bytes));
   }
   report_.result_bytes = 0, appended_ = 0;
-  for (unsigned bit = 0; bit < 128; ++bit) {
-    report_.zero[bit / 64] = 1ULL << bit % 64;
+  for (unsigned bit = 0; bit < 64; ++bit) {
+    report_.zero = 1ULL << bit;
     EXPECT_FALSE(decode_run(64)) << bit;
-    report_.zero[bit / 64] = 0;
   }
+  report_.zero = 0;
+  report_.runs = ~0ULL;
   EXPECT_TRUE(decode_run(64));
 }
 

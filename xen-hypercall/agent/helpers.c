@@ -194,6 +194,7 @@ static uint64_t vcpu_state(struct call *call)
 
     if ( !to )
         return 0;
+    call->cost += SEVMON_HELPER_VCPU_COST;
     /* A host may write some of it and then find that it cannot. */
     memset(&run->vcpu_state, 0, sizeof(run->vcpu_state));
     status = run->host->vcpu_state(&run->target, (uint32_t)call->arg[1],

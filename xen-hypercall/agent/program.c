@@ -82,6 +82,7 @@ static unsigned int begin(struct sevmon_ids *ids, uint64_t now_ns,
         return SEVMON_STATUS_BAD_ITEM;
 
     sevmon_lock(&ids->lock);
+    sevmon_run_reap(&ids->programs->run, now_ns);
     program = find_any(ids->programs, name_of(asked->sha256));
     if ( !program )
     {
@@ -236,7 +237,7 @@ static unsigned int commit(struct sevmon_agent *agent, struct sevmon_ids *ids,
                                                : SEVMON_STATUS_REFUSED;
 }
 
-static unsigned int unload(struct sevmon_ids *ids,
+static unsigned int unload(struct sevmon_ids *ids, uint64_t now_ns,
                            const struct sevmon_program_name *asked)
 {
     struct sevmon_program *program;
@@ -246,6 +247,7 @@ static unsigned int unload(struct sevmon_ids *ids,
         return SEVMON_STATUS_BAD_ITEM;
 
     sevmon_lock(&ids->lock);
+    sevmon_run_reap(&ids->programs->run, now_ns);
     program = find_any(ids->programs, asked->program);
     if ( !program )
         status = SEVMON_STATUS_NO_PROGRAM;
@@ -290,7 +292,7 @@ unsigned int sevmon_program_item(struct sevmon_agent *agent,
         return commit(agent, ids, payload, out);
 
     case SEVMON_ITEM_PROGRAM_UNLOAD:
-        return unload(ids, payload);
+        return unload(ids, agent->host->time_ns(), payload);
 
     case SEVMON_ITEM_PROGRAM_LIST:
         return list(ids, out);

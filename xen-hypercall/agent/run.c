@@ -22,14 +22,16 @@ static void release(struct sevmon_run *run)
     run->program->runs++;
 }
 
-static bool is_free(const struct sevmon_run *run, uint64_t now_ns)
+static bool is_older(uint64_t since_ns, uint64_t now_ns, uint64_t seconds)
 {
-    if ( run->place != SEVMON_RUN_WAITING )
-        return run->place == SEVMON_RUN_NONE;
+    return now_ns > since_ns && now_ns - since_ns >= seconds * NS_PER_SECOND;
+}
 
-    return now_ns > run->waiting_ns &&
-           now_ns - run->waiting_ns >=
-           SEVMON_RUN_ABANDONED_SECONDS * NS_PER_SECOND;
+void sevmon_run_reap(struct sevmon_run *run, uint64_t now_ns)
+{
+    if ( run->place == SEVMON_RUN_WAITING &&
+         is_older(run->waiting_ns, now_ns, SEVMON_RUN_ABANDONED_SECONDS) )
+        release(run);
 }
 
 /* Take the IDS's run for its program `name`. */
@@ -41,15 +43,14 @@ static unsigned int take(struct sevmon_ids *ids, uint64_t name,
     unsigned int status = SEVMON_STATUS_OK;
 
     sevmon_lock(&ids->lock);
+    sevmon_run_reap(run, now_ns);
     program = sevmon_program_find(ids->programs, name);
     if ( !program )
         status = SEVMON_STATUS_NO_PROGRAM;
-    else if ( !is_free(run, now_ns) )
+    else if ( run->place != SEVMON_RUN_NONE )
         status = SEVMON_STATUS_BUSY;
     else
     {
-        if ( run->place == SEVMON_RUN_WAITING )
-            release(run);
         run->place = SEVMON_RUN_TAKEN;
         run->number++;
         run->program = program;
@@ -59,6 +60,15 @@ static unsigned int take(struct sevmon_ids *ids, uint64_t name,
     sevmon_unlock(&ids->lock);
 
     return status;
+}
+
+/* What it had of the target's. */
+static void wipe(struct sevmon_run *run)
+{
+    sevmon_wipe(run->result, run->report.result_bytes);
+    sevmon_wipe(run->input, sizeof(run->input));
+    sevmon_wipe(&run->bpf, sizeof(run->bpf));
+    sevmon_wipe(&run->vcpu_state, sizeof(run->vcpu_state));
 }
 
 /* The program's regions, and r1 and r2, from its image. */
@@ -115,6 +125,7 @@ unsigned int sevmon_run_start(struct sevmon_agent *agent,
     run->room_bytes = SEVMON_CLASS_PAGES(session->size_class) *
                       SEVMON_PAGE_BYTES - sizeof(run->report);
     run->budget = asked->budget;
+    wipe(run); /* an abandoned one's */
     memset(&run->report, 0, sizeof(run->report));
     run->report.started_ns = head->time_ns;
     memcpy(run->input, asked + 1, input_bytes);
@@ -147,7 +158,9 @@ struct sevmon_ids *sevmon_run_resume(struct sevmon_agent *agent,
 
     memset(&work->header, 0, sizeof(work->header));
     work->header.n = run->n;
-    work->header.session = run->session;
+    /* An older one's session is over, and its number may be another's: 0. */
+    if ( !is_older(run->head.time_ns, work->now_ns, SEVMON_EXPIRE_SECONDS) )
+        work->header.session = run->session;
 
     return ids;
 }
@@ -156,7 +169,7 @@ void sevmon_run_drop(struct sevmon_ids *ids)
 {
     struct sevmon_run *run = &ids->programs->run;
 
-    sevmon_wipe(run->result, run->report.result_bytes);
+    wipe(run);
     sevmon_lock(&ids->lock);
     release(run);
     sevmon_unlock(&ids->lock);
@@ -167,7 +180,8 @@ static void answer(struct sevmon_run *run, struct sevmon_work *work)
 {
     uint8_t *out = &work->out[SEVMON_FRAME_SHIFT + SEVMON_BODY_OFFSET];
     struct sevmon_response_head *head = (struct sevmon_response_head *)out;
-    struct sevmon_item_result *result = (struct sevmon_item_result *)(head + 1);
+    struct sevmon_item_result *result =
+        (struct sevmon_item_result *)(head + 1);
     uint8_t *data = out + SEVMON_DATA_OFFSET;
     uint32_t bytes = run->report.result_bytes;
 
@@ -177,6 +191,7 @@ static void answer(struct sevmon_run *run, struct sevmon_work *work)
     run->report.insn = run->bpf.pc;
     run->report.r0 = run->bpf.reg[0];
     run->report.cost = run->budget - run->bpf.budget;
+    run->report.runs = run->program->runs; /* which no other run changes */
     run->report.ended_ns = run->host->time_ns();
     memcpy(data, &run->report, sizeof(run->report));
     memcpy(data + sizeof(run->report), run->result, bytes);

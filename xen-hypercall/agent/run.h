@@ -77,6 +77,9 @@ struct sevmon_ids *sevmon_run_resume(struct sevmon_agent *agent,
  */
 bool sevmon_run_slice(struct sevmon_agent *agent, struct sevmon_work *work);
 
+/* A run that nobody went on with makes room.  Needs the IDS's lock. */
+void sevmon_run_reap(struct sevmon_run *run, uint64_t now_ns);
+
 /* The session of a run that this call has taken is over: so is the run. */
 void sevmon_run_drop(struct sevmon_ids *ids);
 

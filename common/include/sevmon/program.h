@@ -23,14 +23,15 @@
 
 /*
  * Helpers, called by number with r1 to r5.  r0: what they give, or the
- * negative of a SEVMON_STATUS_*; what they could not read is zero.  A range of the
- * program's own that is not inside one region ends the run (SEVMON_RUN_FAULT).
+ * negative of a SEVMON_STATUS_*; what they could not read is zero.  A range of
+ * the program's own that is not inside one region ends the run
+ * (SEVMON_RUN_FAULT).
  */
 
 /* long read(void *to, u32 bytes, u64 address): kernel memory, by the run's
  * root; up to SEVMON_HELPER_MAX_BYTES, over any page border.  0. */
 #define SEVMON_HELPER_READ          1
-/* long read_physical(void *to, u32 bytes, u64 address): frame << 12 | offset */
+/* long read_physical(void *to, u32 bytes, u64 address): frame << 12 | rest. */
 #define SEVMON_HELPER_READ_PHYSICAL 2
 /* long read_user(void *to, u32 bytes, u64 address, u64 pgd): by the table that
  * is at the kernel's virtual address `pgd` (mm->pgd). */
@@ -65,14 +66,14 @@
 #define SEVMON_VERDICT_OPCODE         2 /* no such instruction */
 #define SEVMON_VERDICT_FIELD          3 /* must be zero, or out of range */
 #define SEVMON_VERDICT_REGISTER       4 /* no such register, or r10 written */
-#define SEVMON_VERDICT_JUMP           5 /* out of its function, mid-immediate */
+#define SEVMON_VERDICT_JUMP           5 /* out of its function */
 #define SEVMON_VERDICT_END            6 /* a function can run past its end */
 #define SEVMON_VERDICT_UNINITIALISED  7 /* a register that may not be set */
 #define SEVMON_VERDICT_HELPER         8 /* no such helper */
 #define SEVMON_VERDICT_STACK          9 /* off r10, and not in the stack */
 #define SEVMON_VERDICT_DEPTH         10 /* recursion, or calls too deep */
 #define SEVMON_VERDICT_DIGEST        11 /* not the image that was announced */
-#define SEVMON_VERDICT_HEAD          12 /* of the image: sizes, reserved bits */
+#define SEVMON_VERDICT_HEAD          12 /* of the image: sizes, zeros */
 
 /* ---- What is sent ----------------------------------------------------- */
 
@@ -84,8 +85,8 @@
 
 /*
  * An image: this head, the instructions (8 bytes each), the constants, what
- * the map begins with, and nothing else.  A program is named by the first 8 bytes
- * of its image's SHA-256, as an integer.
+ * the map begins with, and nothing else.  A program is named by the first 8
+ * bytes of its image's SHA-256, as an integer.
  */
 struct sevmon_program_head {
     uint32_t insns;      /* 1..SEVMON_PROGRAM_MAX_INSNS */
@@ -142,7 +143,7 @@ SEVMON_WIRE_SIZE(struct sevmon_program_entry, 64);
 #define SEVMON_PROGRAM_FREE    0
 #define SEVMON_PROGRAM_LOADING 1
 #define SEVMON_PROGRAM_READY   2
-#define SEVMON_PROGRAM_OWNED   3 /* checked or wiped by another request */
+#define SEVMON_PROGRAM_OWNED   3 /* checked by another request */
 
 /* PROGRAM_RUN: this, and as many bytes of input as the payload has besides. */
 struct sevmon_run_head {
@@ -154,10 +155,12 @@ SEVMON_WIRE_SIZE(struct sevmon_run_head, 24);
 
 /*
  * Instructions that one run may cost.  A helper costs SEVMON_HELPER_COST, as
- * much again for each page that it walks to, and one for each 8 bytes.
+ * much again for each page that it walks to, and one for each 8 bytes;
+ * VCPU_STATE, which digests a table of 4 KiB, costs more.
  */
-#define SEVMON_RUN_MAX_BUDGET (1ULL << 26)
-#define SEVMON_HELPER_COST    64
+#define SEVMON_RUN_MAX_BUDGET  (1ULL << 26)
+#define SEVMON_HELPER_COST     64
+#define SEVMON_HELPER_VCPU_COST 4096
 
 /* What a run's answer begins with; then come `result_bytes`. */
 struct sevmon_run_report {
@@ -169,7 +172,9 @@ struct sevmon_run_report {
     uint64_t ended_ns;
     uint32_t slices;       /* between which Xen could do other work */
     uint32_t result_bytes;
-    uint64_t zero[2];
+    uint64_t runs;         /* of this program since it was loaded that ended
+                              before, those whose answer was lost, too */
+    uint64_t zero;
 };
 SEVMON_WIRE_SIZE(struct sevmon_run_report, 64);
 

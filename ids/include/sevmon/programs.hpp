@@ -44,7 +44,8 @@ class Programs {
   common::Result<void> load(std::span<const std::byte> image);
 
   /// Run it, and load it first if the agent does not have it: then that takes three round trips
-  /// more. Waits a second at most for another run of this IDS to end.
+  /// more. Waits for another run of this IDS to end, and for one that was
+  /// abandoned to make room.
   /// @return kUsage: input over what fits a request, budget; as load(); kRefused when the agent
   ///         stays busy or does not run it. A run that ends badly is not an error: see
   ///         report.state.

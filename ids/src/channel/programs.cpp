@@ -19,7 +19,8 @@ using common::ErrorCode;
 using common::Result;
 
 constexpr std::size_t kChunk = SEVMON_MAX_PAYLOAD_BYTES - sizeof(sevmon_program_chunk);
-constexpr unsigned kBusyTries = 20;
+// Longer than the agent waits for a run that nobody goes on with.
+constexpr unsigned kBusyTries = 50;
 constexpr std::chrono::milliseconds kBusyPause{50};
 
 std::array<std::uint8_t, 32> sha256(std::span<const std::byte> image) {
@@ -50,9 +51,10 @@ Request request_of(std::uint8_t type, std::vector<std::byte> payload,
 /// The whole answer's status, then its one item's.
 Error refusal(const Response& answer) {
   if (answer.head.status != SEVMON_ANSWER_OK)
-    return {ErrorCode::kRefused, answer.head.status == SEVMON_ANSWER_NO_DOMAIN
-                                     ? "no such domain"
-                                     : "no page table to begin at"};
+    return {ErrorCode::kRefused, answer.head.status == SEVMON_ANSWER_NO_DOMAIN ? "no such domain"
+                                 : answer.head.status == SEVMON_ANSWER_NO_ROOT
+                                     ? "no page table to begin at"
+                                     : "a request that the agent does not take"};
   return {ErrorCode::kRefused, "program: " + describe_status(answer.items[0].status, 0)};
 }
 

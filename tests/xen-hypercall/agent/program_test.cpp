@@ -263,6 +263,7 @@ TEST_F(Program, HelpersKeepToTheProgramsRegions) {
 TEST_F(Program, HelpersCostWhatTheyDo) {
   EXPECT_GT(call(SEVMON_HELPER_READ, {kBuffer, 4096, kGva + 1}).report.cost,
             call(SEVMON_HELPER_READ, {kBuffer, 1, kGva}).report.cost);
+  EXPECT_GT(call(SEVMON_HELPER_VCPU_STATE, {kBuffer, 0}).report.cost, SEVMON_HELPER_VCPU_COST);
   BpfProgram program;  // for ( ;; ) read(map, 4096, gva)
   program.load_imm64(1, kMap).mov(2, 4096).load_imm64(3, kGva).call(SEVMON_HELPER_READ);
   program.jump(-7).exit();
@@ -312,6 +313,53 @@ TEST_F(Program, NothingOfAResultIsLeft) {
   EXPECT_EQ(client.run(image.name(), Bytes(900, 0xa5)).result.size(), 900u);
   const auto& run = agent.state().ids[0].programs->run;
   EXPECT_TRUE(sevmon_is_zero(run.result, sizeof(run.result)));
+  EXPECT_TRUE(sevmon_is_zero(run.input, sizeof(run.input)));
+  EXPECT_TRUE(sevmon_is_zero(&run.bpf, sizeof(run.bpf)));
+}
+
+TEST_F(Program, ReportsCountTheRunsBefore) {
+  auto program = endless();
+  const Image image{program};
+  client.load_all(image);
+  EXPECT_EQ(client.run(image.name(), {}, 10).report.runs, 0u);
+  ASSERT_EQ(agent.frame(client.run_frame(image.name())).rc, -ERESTART);
+  host.advance_ns(SEVMON_RUN_ABANDONED_SECONDS * 1'000'000'000ULL);
+  EXPECT_EQ(client.run(image.name(), {}, 10).report.runs, 2u) << "the abandoned one, too";
+}
+
+/// Session numbers come round after 2^27 handshakes; a run does not wait for that.
+TEST_F(Program, AnOldRunDoesNotMeetANewSessionOfItsNumber) {
+  auto program = endless();
+  const Image image{program};
+  client.load_all(image);
+  ASSERT_EQ(agent.frame(client.run_frame(image.name())).rc, -ERESTART);
+  const auto token = sevmon_work_token(&agent.work());
+  host.advance_seconds(SEVMON_EXPIRE_SECONDS);
+  agent.state().handshakes = 0;
+  ProgramClient again{agent};
+  ASSERT_EQ(again.list().size(), SEVMON_MAX_PROGRAMS) << "it has the number of the first";
+  EXPECT_EQ(agent.go_on(token).rc, -EBADMSG);
+  EXPECT_EQ(agent.count(SEVMON_COUNT_EXPIRED), 1u);
+}
+
+TEST_F(Program, AnAbandonedRunDoesNotKeepItsProgram) {
+  auto program = endless();
+  const Image image{program};
+  client.load_all(image);
+  ASSERT_EQ(agent.frame(client.run_frame(image.name())).rc, -ERESTART);
+  EXPECT_EQ(client.unload(image), SEVMON_STATUS_BUSY);
+  host.advance_ns(SEVMON_RUN_ABANDONED_SECONDS * 1'000'000'000ULL);
+  EXPECT_EQ(client.unload(image), SEVMON_STATUS_OK);
+
+  client.load_all(image);
+  ASSERT_EQ(agent.frame(client.run_frame(image.name())).rc, -ERESTART);
+  host.advance_ns(SEVMON_RUN_ABANDONED_SECONDS * 1'000'000'000ULL);
+  for (int i = 0; i < SEVMON_MAX_PROGRAMS; ++i) {
+    host.advance_ns(1);
+    auto other = returning(i);
+    client.load_all(Image{other});
+  }
+  EXPECT_EQ(client.unload(image), SEVMON_STATUS_NO_PROGRAM) << "its place was taken";
 }
 
 TEST_F(Program, RunsInSlices) {
