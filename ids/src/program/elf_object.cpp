@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <memory>
 
 namespace sevmon::ids {
@@ -95,7 +96,8 @@ struct ElfReader {
       const Elf64_Shdr* header = elf64_getshdr(elf_getscn(elf.get(), i));
       if (header == nullptr)
         return malformed("section " + std::to_string(i) + ": " + libelf_says());
-      headers.push_back(*header);
+      // It lies in the file, wherever that says: at any address.
+      std::memcpy(&headers.emplace_back(), header, sizeof(*header));
     }
     return {};
   }
