@@ -118,8 +118,11 @@ class AttackTests:
         self.assertNotIn(b"FAILED", self.guest.file("/tmp/hold"))
         print(f"    references after each 10,000 reads: {counts}")
         for later in counts[1:]:
-            self.assertEqual(later[:1] + later[2:], counts[0][:1] + counts[0][2:])
-            self.assertLessEqual(abs(later[1] - counts[0][1]), 2)
+            for i, (now, first) in enumerate(zip(later, counts[0])):
+                self.assertLessEqual(abs(now - first), max(self.SLACK, 2 if i == 1 else 0), counts)
+
+    # By how many references Dom0 itself may move what references_of_frame() counts.
+    SLACK = 0
 
     def references_of_frame(self, taken, frame):
         raise NotImplementedError
