@@ -15,7 +15,7 @@
 
 SEVMON_BEGIN_C
 
-/* Of one call, in instructions: about 100 us on a CPU of 2020. */
+/* Of one call, in instructions; what helpers cost counts. */
 #define SEVMON_RUN_SLICE (1U << 14)
 #define SEVMON_RUN_ABANDONED_SECONDS 2
 

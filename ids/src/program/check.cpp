@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <sevmon/program.hpp>
+#include <sevmon/programs.hpp>
 
 #include "bpf-verify.h"
 #include "program/flow.hpp"
@@ -21,33 +22,6 @@ bool is_helper(std::int32_t number, unsigned* arguments) {
   if (helper == nullptr) return false;
   *arguments = helper->argument_count();
   return true;
-}
-
-const char* verdict_text(std::uint32_t reason) {
-  switch (reason) {
-    case SEVMON_VERDICT_LENGTH:
-      return "no instructions, or too many";
-    case SEVMON_VERDICT_OPCODE:
-      return "no such instruction";
-    case SEVMON_VERDICT_FIELD:
-      return "a field that must be zero, or is out of range";
-    case SEVMON_VERDICT_REGISTER:
-      return "no such register, or r10 is written";
-    case SEVMON_VERDICT_JUMP:
-      return "leads out of its function, or into an immediate";
-    case SEVMON_VERDICT_END:
-      return "its function can run past its end";
-    case SEVMON_VERDICT_UNINITIALISED:
-      return "a register that may not be set";
-    case SEVMON_VERDICT_HELPER:
-      return "no such helper";
-    case SEVMON_VERDICT_STACK:
-      return "off r10, and not in the stack";
-    case SEVMON_VERDICT_DEPTH:
-      return "recursion, or calls too deep";
-    default:
-      return "refused";
-  }
 }
 
 class Checker {
@@ -83,7 +57,7 @@ class Checker {
     const auto verdict = sevmon_bpf_verify(verifier.get(), insns_.data(),
                                            static_cast<std::uint32_t>(insns_.size()), is_helper);
     if (verdict.reason == SEVMON_VERDICT_OK) return true;
-    std::string reason = std::string{"the agent refuses it: "} + verdict_text(verdict.reason);
+    std::string reason = std::string{"the agent refuses it: "} + describe_verdict(verdict.reason);
     const bool is_exit =
         verdict.insn < insns_.size() && insns_[verdict.insn].code == (BPF_JMP | BPF_EXIT);
     if (verdict.reason == SEVMON_VERDICT_UNINITIALISED && is_exit)
