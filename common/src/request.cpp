@@ -29,11 +29,16 @@ std::optional<PayloadKind> payload_kind(std::uint8_t type) {
       return PayloadKind{sizeof(sevmon_program_chunk), true};
     case SEVMON_ITEM_PROGRAM_COMMIT:
     case SEVMON_ITEM_PROGRAM_UNLOAD:
+    case SEVMON_ITEM_PROGRAM_UNSCHEDULE:
       return PayloadKind{sizeof(sevmon_program_name), false};
     case SEVMON_ITEM_PROGRAM_LIST:
       return PayloadKind{0, false};
     case SEVMON_ITEM_PROGRAM_RUN:
       return PayloadKind{sizeof(sevmon_run_head), true};
+    case SEVMON_ITEM_PROGRAM_SCHEDULE:
+      return PayloadKind{sizeof(sevmon_schedule_head), true};
+    case SEVMON_ITEM_PROGRAM_COLLECT:
+      return PayloadKind{sizeof(sevmon_collect), false};
   }
   return std::nullopt;
 }
@@ -91,7 +96,7 @@ bool is_program_item(const sevmon_item& item) {
 
 bool item_needs_root(const sevmon_item& item) {
   return item.type == SEVMON_ITEM_READ_VIRTUAL || item.type == SEVMON_ITEM_TRANSLATE ||
-         item.type == SEVMON_ITEM_PROGRAM_RUN;
+         item.type == SEVMON_ITEM_PROGRAM_RUN || item.type == SEVMON_ITEM_PROGRAM_SCHEDULE;
 }
 
 std::uint32_t item_data_bytes(const sevmon_item& item) {
@@ -118,6 +123,8 @@ std::uint32_t item_data_bytes(const sevmon_item& item) {
       return SEVMON_MAX_PROGRAMS * sizeof(sevmon_program_entry);
     case SEVMON_ITEM_PROGRAM_RUN:
       return sizeof(sevmon_run_report);
+    case SEVMON_ITEM_PROGRAM_COLLECT:
+      return sizeof(sevmon_collected);
   }
   return 0;
 }

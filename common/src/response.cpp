@@ -24,12 +24,16 @@ bool is_read(const sevmon_item& item) {
 
 /// The bytes that `item` must occupy with this status: reads and walks the same whether they
 /// succeed or not, so that presence never shows in the layout. A run's are its report, which `data`
-/// begins with, and what that says.
+/// begins with, and what that says; those of collected results what they say.
 std::uint32_t expected_bytes(const sevmon_item& item, std::uint16_t status,
                              std::span<const std::byte> data) {
   const bool always = is_read(item) || item.type == SEVMON_ITEM_TRANSLATE ||
                       item.type == SEVMON_ITEM_PROGRAM_COMMIT;
   if (!always && status != SEVMON_STATUS_OK) return 0;
+  if (item.type == SEVMON_ITEM_PROGRAM_COLLECT) {
+    const auto view = decode_collected(data);
+    return view ? static_cast<std::uint32_t>(view->bytes) : 0;
+  }
   if (item.type != SEVMON_ITEM_PROGRAM_RUN) return item_data_bytes(item);
   const auto most = data.size() - sizeof(sevmon_run_report);
   const auto report = Reader{data}.take<sevmon_run_report>();
@@ -38,9 +42,8 @@ std::uint32_t expected_bytes(const sevmon_item& item, std::uint16_t status,
 }
 
 /// `bytes`: what the item occupies, which is no more than there is room for.
-bool is_sound(const sevmon_run_report& report, std::uint32_t bytes) {
-  return report.state > SEVMON_RUN_RUNNING && report.state <= SEVMON_RUN_NO_TARGET &&
-         report.result_bytes == bytes - sizeof(report) && report.zero == 0;
+bool fits(const sevmon_run_report& report, std::uint32_t bytes) {
+  return is_sound(report) && report.result_bytes == bytes - sizeof(report);
 }
 
 Result<void> check_head(const sevmon_response_head& head, std::uint64_t n,
@@ -106,7 +109,7 @@ Result<std::vector<ItemPlace>> place_items(const sevmon_request_body& request,
     if (is_read(item) && results[i].status != SEVMON_STATUS_OK && !is_zero)
       return malformed_item(i, "a failed read with data");
     if (item.type == SEVMON_ITEM_PROGRAM_RUN && results[i].status == SEVMON_STATUS_OK &&
-        !is_sound(Reader{data}.take<sevmon_run_report>(), bytes))
+        !fits(Reader{data}.take<sevmon_run_report>(), bytes))
       return malformed_item(i, "a run's report");
     places.push_back({results[i].status, results[i].level,
                       static_cast<std::uint32_t>(SEVMON_DATA_OFFSET) + offset, bytes});

@@ -68,6 +68,7 @@ void add_program(CLI::App& app, const Choose& choose) {
   auto* command = app.add_subcommand("program", "programs for the agent");
   command->require_subcommand(1);
   add_program_run(*command, choose);
+  add_program_schedule(*command, choose);
 
   auto* build_command = command->add_subcommand("build", "compile a program with clang");
   build_command->add_option("SOURCE", arguments->file, "NAME.bpf.c")->required();

@@ -114,8 +114,13 @@ Json agent_json(const sevmon_status& status) {
             {"window_bits", status.window_bits}}},
           {"features",
            {{"programs", (status.features & SEVMON_FEATURE_PROGRAMS) != 0},
+            {"standing_programs", (status.features & SEVMON_FEATURE_STANDING) != 0},
             {"hash", (status.features & SEVMON_FEATURE_HASH) != 0},
             {"shared_memory", (status.features & SEVMON_FEATURE_SHM) != 0}}},
+          {"longest",
+           {{"call_ns", status.longest_call_ns},
+            {"standing_ns", status.longest_standing_ns},
+            {"pause_ns", status.longest_pause_ns}}},
           {"counters", counters}};
 }
 
@@ -147,6 +152,10 @@ std::string seconds(std::uint64_t ns, int digits) {
   return text;
 }
 
+std::string microseconds(std::uint64_t ns) {
+  return std::to_string((ns + 500) / 1000) + " us";
+}
+
 void print(Output& output, const ids::TargetFacts& facts, const ids::Channel& channel,
            const std::string& key_path, std::chrono::nanoseconds round_trip, const OwnSev& own) {
   const auto& status = facts.status;
@@ -174,6 +183,9 @@ void print(Output& output, const ids::TargetFacts& facts, const ids::Channel& ch
     output.line("booted       kernel " +
                 ids::hex(std::span<const std::uint8_t>{facts.boot_record->kernel.sha256}) + ", " +
                 std::to_string(facts.boot_record->changes) + " changes of entry points");
+  output.line("longest      call " + microseconds(status.longest_call_ns) + ", standing run " +
+              microseconds(status.longest_standing_ns) + ", pause " +
+              microseconds(status.longest_pause_ns));
   std::string counters;
   for (std::size_t i = 0; i < kCounterNames.size(); ++i)
     if (status.counter[i] != 0)

@@ -26,6 +26,10 @@ void add_status(CLI::App& app, const Choose& choose);
 void add_program(CLI::App& app, const Choose& choose);
 /// run, list and unload, below `program`.
 void add_program_run(CLI::App& program, const Choose& choose);
+/// schedule, unschedule and results, below `program`.
+void add_program_schedule(CLI::App& program, const Choose& choose);
+/// `program run` in one word.
+void add_run(CLI::App& app, const Choose& choose);
 void add_profile(CLI::App& app, const Choose& choose);
 void add_os_version(CLI::App& app, const Choose& choose);
 void add_ps(CLI::App& app, const Choose& choose);

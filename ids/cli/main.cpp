@@ -89,6 +89,7 @@ int run(int argc, char** argv) {
   add_status(app, choose);
   add_profile(app, choose);
   add_program(app, choose);
+  add_run(app, choose);
   add_os_version(app, choose);
   add_ps(app, choose);
   add_read(app, choose);

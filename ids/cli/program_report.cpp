@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "program_report.hpp"
 
+#include <algorithm>
+#include <cstdio>
 #include <span>
 
 #include <sevmon/text.hpp>
@@ -90,6 +92,25 @@ void report_listing(Output& output, const ids::ProgramImage& image,
     if (code[at * 8] == 0x18) ++at;  // its second half is no instruction
   }
   output.result()["listing"] = std::move(listing);
+}
+
+void report_bytes(Output& output, std::span<const std::byte> bytes) {
+  constexpr std::size_t kRow = 16;
+  for (std::size_t at = 0; at < bytes.size(); at += kRow) {
+    const auto row = bytes.subspan(at, std::min(kRow, bytes.size() - at));
+    char offset[32];
+    std::snprintf(offset, sizeof(offset), "%08zx ", at);
+    std::string line = offset, text;
+    for (const auto byte : row) {
+      const auto value = std::to_integer<unsigned char>(byte);
+      char digits[8];
+      std::snprintf(digits, sizeof(digits), " %02x", value);
+      line += digits;
+      text += value >= 0x20 && value < 0x7f ? static_cast<char>(value) : '.';
+    }
+    line.append(3 * (kRow - row.size()) + 2, ' ');
+    output.line(line + "|" + text + "|");
+  }
 }
 
 }  // namespace sevmon::cli

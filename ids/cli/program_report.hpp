@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <string>
 
 #include <sevmon/program.hpp>
@@ -15,5 +17,8 @@ void report_program(Output& output, const std::string& file, const std::string& 
                     const ids::ProgramImage& image, const ids::ProgramCheck& check, bool notes);
 /// Each instruction below the line of the source that it is of.
 void report_listing(Output& output, const ids::ProgramImage& image, const ids::ProgramCheck& check);
+
+/// Bytes, 16 a line; text only.
+void report_bytes(Output& output, std::span<const std::byte> bytes);
 
 }  // namespace sevmon::cli

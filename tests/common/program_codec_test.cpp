@@ -31,9 +31,11 @@ constexpr struct Kind {
   std::uint8_t type;
   std::size_t bytes;
   bool has_more;
-} kKinds[] = {{SEVMON_ITEM_PROGRAM_BEGIN, 40, false},  {SEVMON_ITEM_PROGRAM_CHUNK, 16, true},
-              {SEVMON_ITEM_PROGRAM_COMMIT, 16, false}, {SEVMON_ITEM_PROGRAM_UNLOAD, 16, false},
-              {SEVMON_ITEM_PROGRAM_LIST, 0, false},    {SEVMON_ITEM_PROGRAM_RUN, 24, true}};
+} kKinds[] = {{SEVMON_ITEM_PROGRAM_BEGIN, 40, false},   {SEVMON_ITEM_PROGRAM_CHUNK, 16, true},
+              {SEVMON_ITEM_PROGRAM_COMMIT, 16, false},  {SEVMON_ITEM_PROGRAM_UNLOAD, 16, false},
+              {SEVMON_ITEM_PROGRAM_LIST, 0, false},     {SEVMON_ITEM_PROGRAM_RUN, 24, true},
+              {SEVMON_ITEM_PROGRAM_SCHEDULE, 32, true}, {SEVMON_ITEM_PROGRAM_UNSCHEDULE, 16, false},
+              {SEVMON_ITEM_PROGRAM_COLLECT, 16, false}};
 
 TEST(ProgramRequest, HasAPayloadOfItsKind) {
   for (const auto& kind : kKinds)
@@ -126,11 +128,11 @@ TEST_F(ProgramResponse, OfARun) {
     return decode(SEVMON_ITEM_PROGRAM_RUN, SEVMON_STATUS_OK, bytes);
   };
   EXPECT_FALSE(decode_run(64)) << "a run that is answered has ended";
-  for (std::uint32_t state = SEVMON_RUN_DONE; state <= SEVMON_RUN_NO_TARGET; ++state) {
+  for (std::uint32_t state = SEVMON_RUN_DONE; state < SEVMON_RUN_STATES; ++state) {
     report_.state = state;
     EXPECT_TRUE(decode_run(64)) << state;
   }
-  report_.state = SEVMON_RUN_NO_TARGET + 1;
+  report_.state = SEVMON_RUN_STATES;
   EXPECT_FALSE(decode_run(64));
   report_.state = SEVMON_RUN_DONE;
 
@@ -150,13 +152,132 @@ TEST_F(ProgramResponse, OfARun) {
     EXPECT_FALSE(decode_run(64 + bytes));
   }
   report_.result_bytes = 0, appended_ = 0;
-  for (unsigned bit = 0; bit < 64; ++bit) {
-    report_.zero = 1ULL << bit;
-    EXPECT_FALSE(decode_run(64)) << bit;
-  }
-  report_.zero = 0;
   report_.runs = ~0ULL;
   EXPECT_TRUE(decode_run(64));
+}
+
+// ---- What COLLECT gives ----
+
+class CollectedResults : public ::testing::Test {
+ protected:
+  /// Results of these lengths.
+  explicit CollectedResults(std::vector<std::uint32_t> lengths = {5, 0, 16}) {
+    put(sevmon_collected{.next_number = 10,
+                         .skipped = 3,
+                         .results = static_cast<std::uint32_t>(lengths.size()),
+                         .waiting = 1,
+                         .zero = 0});
+    std::uint64_t number = 4;
+    for (const auto length : lengths) {
+      heads_.push_back(bytes_.size());
+      sevmon_result_head head{};
+      head.number = number += 2 - (number == 6);
+      head.kind = SEVMON_TARGET_PV, head.levels = 4, head.flags = SEVMON_RUN_ATOMIC;
+      head.report.state = SEVMON_RUN_DONE, head.report.result_bytes = length;
+      put(head);
+      bytes_.insert(bytes_.end(), length, std::byte{7});
+      bytes_.resize((bytes_.size() + 7) / 8 * 8);
+    }
+  }
+
+  template <typename T>
+  void put(const T& value) {
+    const auto raw = bytes_of(value);
+    bytes_.insert(bytes_.end(), raw.begin(), raw.end());
+  }
+  template <typename Member>
+  void set(std::size_t at, std::size_t offset, Member value) {
+    std::memcpy(bytes_.data() + heads_[at] + offset, &value, sizeof(value));
+  }
+  bool is_taken() const { return decode_collected(bytes_).has_value(); }
+
+  Bytes bytes_;
+  std::vector<std::size_t> heads_;
+};
+
+TEST_F(CollectedResults, AreTakenApart) {
+  const auto view = decode_collected(bytes_);
+  ASSERT_TRUE(view) << view.error().message();
+  EXPECT_EQ(view->head.skipped, 3u);
+  EXPECT_EQ(view->bytes, bytes_.size());
+  ASSERT_EQ(view->results.size(), 3u);
+  EXPECT_EQ(view->results[0].bytes.size(), 5u);
+  EXPECT_EQ(view->results[0].bytes[4], std::byte{7});
+  EXPECT_EQ(view->results[1].bytes.size(), 0u);
+  EXPECT_EQ(view->results[2].head.number, 9u);
+  bytes_.resize(bytes_.size() + 8);
+  EXPECT_EQ(decode_collected(bytes_)->bytes, bytes_.size() - 8) << "what is behind them is not its";
+}
+
+TEST_F(CollectedResults, TruncatedAreRefused) {
+  for (std::size_t bytes = 0; bytes < bytes_.size(); ++bytes)
+    EXPECT_FALSE(decode_collected(std::span{bytes_}.first(bytes))) << bytes;
+}
+
+TEST_F(CollectedResults, OutOfOrderAreRefused) {
+  const auto number = offsetof(sevmon_result_head, number);
+  for (const std::uint64_t wrong : {0ULL, 6ULL, 7ULL, 10ULL, ~0ULL}) {
+    const auto before = bytes_;
+    set(1, number, wrong);
+    EXPECT_EQ(is_taken(), wrong == 7) << wrong;
+    bytes_ = before;
+  }
+  set(0, number, std::uint64_t{0});
+  EXPECT_FALSE(is_taken());
+}
+
+TEST_F(CollectedResults, WhatCannotBeIsRefused) {
+  const auto refused = [&](std::size_t offset, auto value) {
+    const auto before = bytes_;
+    set(1, offset, value);
+    const bool is_refused = !is_taken();
+    bytes_ = before;
+    return is_refused;
+  };
+  const auto report = offsetof(sevmon_result_head, report);
+  EXPECT_TRUE(refused(offsetof(sevmon_result_head, kind), std::uint8_t{SEVMON_TARGET_IMAGE + 1}));
+  EXPECT_TRUE(refused(offsetof(sevmon_result_head, levels), std::uint8_t{3}));
+  EXPECT_FALSE(refused(offsetof(sevmon_result_head, levels), std::uint8_t{5}));
+  for (unsigned bit = 1; bit < 32; ++bit)
+    EXPECT_TRUE(refused(offsetof(sevmon_result_head, flags), 1U << bit)) << bit;
+  EXPECT_TRUE(refused(report, std::uint32_t{SEVMON_RUN_RUNNING}));
+  EXPECT_TRUE(refused(report, std::uint32_t{SEVMON_RUN_STATES}));
+  for (const std::uint32_t length : {113U, 1U << 31, ~0U})
+    EXPECT_TRUE(refused(report + offsetof(sevmon_run_report, result_bytes), length)) << length;
+  bytes_[heads_[0] + sizeof(sevmon_result_head) + 5] = std::byte{1};
+  EXPECT_FALSE(is_taken()) << "what fills up to 8 bytes";
+}
+
+TEST_F(CollectedResults, EachReservedBitIsRefused) {
+  for (unsigned bit = 0; bit < 64; ++bit) {
+    const std::uint64_t zero = 1ULL << bit;
+    std::memcpy(bytes_.data() + offsetof(sevmon_collected, zero), &zero, sizeof(zero));
+    EXPECT_FALSE(is_taken()) << bit;
+  }
+}
+
+TEST_F(CollectedResults, AnAnswerMustEndWithThem) {
+  sevmon_response_head head{};
+  head.items = 1;
+  head.data_bytes = static_cast<std::uint32_t>(bytes_.size());
+  const auto request = *make(item(SEVMON_ITEM_PROGRAM_COLLECT, 16), 16);
+  const auto decode = [&](std::uint32_t bytes) {
+    head.data_bytes = bytes;
+    const sevmon_item_result result{
+        .status = SEVMON_STATUS_OK, .level = 0, .zero = 0, .bytes = bytes};
+    Bytes body(SEVMON_RESPONSE_BODY_BYTES(0));
+    std::memcpy(body.data(), &head, sizeof(head));
+    std::memcpy(body.data() + sizeof(head), &result, sizeof(result));
+    std::ranges::copy(bytes_, body.begin() + SEVMON_DATA_OFFSET);
+    return decode_response(body, 0, 0, request);
+  };
+  const auto bytes = static_cast<std::uint32_t>(bytes_.size());
+  EXPECT_TRUE(decode(bytes));
+  EXPECT_FALSE(decode(bytes - 8));
+  EXPECT_FALSE(decode(bytes + 8));
+  EXPECT_FALSE(decode(0));
+  bytes_.push_back(std::byte{1});
+  EXPECT_FALSE(decode(bytes)) << "data behind them";
 }
 
 }  // namespace

@@ -150,14 +150,18 @@ def xen(*options):
     return last_line("build-xen", "--release", XEN_RELEASE, *options) / "xen"
 
 
+MODULES = ROOT / "tests/integration/guest-modules"
+
+
 @functools.lru_cache
 def dom0_initramfs():
     tools = [("--program", TOOLS / tool)
              for tool in ("dom0-powers", "edu-dma", "fpu-check", "hypercall-misuse",
                           "fw-cfg-probe", "hello-probe", "map-probe", "xen-memory")]
-    redirect = last_line("build-module", ROOT / "tests/integration/guest-modules/redirect.c")
-    return last_line("make-dom0", RELAY_BUILD, *(word for pair in tools for word in pair),
-                     "--add", f"{redirect}=/redirect.ko")
+    modules = [("--add", f"{last_line('build-module', MODULES / f'{name}.c')}=/{name}.ko")
+               for name in ("hide", "redirect", "spin")]
+    return last_line("make-dom0", RELAY_BUILD,
+                     *(word for pair in tools + modules for word in pair))
 
 
 def start_dom0(name, *, wait=True, link=None, **options):

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs in a real Xen: a list in one round trip, and a program that never ends."""
+"""Programs in a real Xen: a list in one round trip or at one instant, a program that never ends, and
+programs that Xen runs by itself."""
 
 import pathlib
 import struct
 import threading
+import time
 
 import lab
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PROGRAMS = lab.BUILD / "ids" / "programs"
+PROCESSES = PROGRAMS / "processes.bpf.o"
 RECORD = struct.Struct("<5Q3i7I16s")  # struct sevmon_process_record
 TRAILER = struct.Struct("<3Q2Ii4x")   # struct sevmon_processes_trailer
 DONE = 1
@@ -23,6 +26,37 @@ def records(result):
     return rows, TRAILER.unpack(data[-TRAILER.size:])
 
 
+def changes_seen(guest, ids, *options):
+    """How often a word changed under a program that reads it a thousand times, while the other CPU
+    counts in it; and the run."""
+    address = int(guest.file("/sys/module/spin/parameters/address"))
+    found = ids.result("program", "run", HERE / "programs/twice.bpf.c", "-I", ROOT / "ids/include",
+                       "-I", ROOT / "common/include", "--input", struct.pack("<Q", address).hex(),
+                       *options)
+    assert found["state"] == "done", found
+    return found["r0"], found
+
+
+class AtomicOnTwoCpus:
+    """Mixed into a Dom0 with two CPUs."""
+
+    def check_that_the_other_cpu_stands_still(self, guest):
+        ids = lab.ids(guest)
+        guest.shell("insmod /spin.ko")
+
+        def wait_until_it_changes():
+            guest.wait_for("change", lambda: changes_seen(guest, ids)[0])
+
+        wait_until_it_changes()
+        for _ in range(10):
+            changes, found = changes_seen(guest, ids, "--atomic", "--pause", "100")
+            self.assertEqual(changes, 0)
+            self.assertGreater(found["paused_ns"], 0)
+        wait_until_it_changes()
+        guest.shell("rmmod spin")
+        guest.check_alive()
+
+
 class ProgramTests:
     """Mixed into what a Dom0 is tested for."""
 
@@ -31,7 +65,7 @@ class ProgramTests:
 
     def test_program_lists_the_processes(self):
         before = {p["pid"]: p for p in self.guest.processes()}
-        found = self.run_program(self.ids, PROGRAMS / "processes.bpf.o")
+        found = self.run_program(self.ids, PROCESSES)
         after = {p["pid"]: p for p in self.guest.processes()}
         self.assertEqual(found["state"], "done")
         rows, trailer = records(found["result"])
@@ -48,7 +82,7 @@ class ProgramTests:
             self.assertIn(row[7], [t["ppid"] for t in both])
             self.assertIn(row[8], [t["uid"] for t in both])
             self.assertEqual(row[3] * 100 // 10**9, truth["start_ticks"])
-        self.assertFalse(self.run_program(self.ids, PROGRAMS / "processes.bpf.o")["loaded"],
+        self.assertFalse(self.run_program(self.ids, PROCESSES)["loaded"],
                          "another session of the same IDS finds it loaded")
 
     def test_program_that_never_ends(self):
@@ -76,3 +110,114 @@ class ProgramTests:
         print(f"a program without end: {found['slices']} slices in {found['run_ns'] / 1e6:.0f} ms, "
               f"{answered} commands answered beside it")
         self.test_program_lists_the_processes()
+
+    # -- at one instant
+
+    def test_atomic_run_pauses_the_target(self):
+        before = {p["pid"]: p for p in self.guest.processes()}
+        found = self.run_program(self.ids, "--atomic", "--pause", "100", PROCESSES)
+        after = {p["pid"] for p in self.guest.processes()}
+        self.assertEqual(found["state"], "done")
+        self.assertFalse(found["truncated"])
+        self.assertEqual(found["slices"], 1)
+        self.assertGreater(found["paused_ns"], 0)
+        self.assertGreaterEqual(self.longest()["pause_ns"], found["paused_ns"])
+        rows, _ = records(found["result"])
+        self.assertEqual({pid for pid in before if pid in after} - {row[5] for row in rows}, set())
+        print(f"an atomic list of {len(rows)} processes: paused {found['paused_ns'] / 1e6:.1f} ms, "
+              f"{found['cost']} instructions")
+
+    def test_atomic_run_ends_with_its_pause(self):
+        outcome = self.ids("--json", "program", "run", HERE / "programs/endless.bpf.c", "-I",
+                           ROOT / "ids/include", "-I", ROOT / "common/include", "--atomic",
+                           "--pause", "20", "--budget", "60000000")
+        self.assertEqual(outcome.code, 3, outcome)
+        found = outcome.json["result"]
+        self.assertEqual(found["state"], "over the time of its pause")
+        self.assertTrue(found["truncated"])
+        self.assertEqual(found["slices"], 1)
+        self.assertGreaterEqual(found["paused_ns"], 20e6)
+        print(f"an atomic run without end: paused {found['paused_ns'] / 1e6:.2f} ms of 20")
+        self.assertEqual(self.guest.shell("echo $((6 * 7))").strip(), b"42")
+
+    # -- by Xen itself
+
+    def longest(self):
+        return self.ids.result("--development", "status")["agent"]["longest"]
+
+    def collected(self, *options):
+        outcome = self.ids("--json", "program", "results", *options)
+        self.assertIn(outcome.code, (0, 1), outcome)
+        return outcome.json["result"]
+
+    def standing(self, *options):
+        """While the list of processes is a standing program of ours; its name."""
+        test = self
+
+        class Standing:
+            def __enter__(self):
+                test.collected()
+                found = test.ids.result("program", "schedule", PROCESSES, *options)
+                self.name = found["program"]
+                return self
+
+            def __exit__(self, *_):
+                test.ids.ok("program", "unschedule", self.name)
+                test.collected()
+
+        return Standing()
+
+    def wait_for_runs(self, count):
+        return self.guest.wait_for(
+            f"{count} results",
+            lambda: (lambda found: found if len(found["runs"]) >= count else None)(
+                self.collected("--keep")))
+
+    def test_standing_program_runs_without_a_request(self):
+        with self.standing("--every", "200-600", "--pause", "50"):
+            before = {p["pid"] for p in self.guest.processes()}
+            found = self.wait_for_runs(6)
+            after = {p["pid"] for p in self.guest.processes()}
+            runs = found["runs"]
+            self.assertEqual(found["gaps"], [])
+            self.assertEqual(found["missing"], 0)
+            first = runs[0]["number"]
+            self.assertEqual([run["number"] for run in runs],
+                             list(range(first, first + len(runs))))
+            for run in runs:
+                self.assertEqual(run["state"], "done", run)
+                self.assertTrue(run["atomic"])
+                self.assertGreater(run["paused_ns"], 0)
+                rows, trailer = records(run["result"])
+                self.assertEqual(trailer[3], DONE)
+                self.assertLessEqual(before & after, {row[5] for row in rows})
+            ends = [run["started_ns"] + run["run_ns"] for run in runs]
+            starts = [run["started_ns"] for run in runs]
+            between = [(start - end) / 1e6 for end, start in zip(ends, starts[1:])]
+            self.assertGreaterEqual(min(between), 200)
+            self.assertGreater(max(between) - min(between), 20, "drawn, not fixed")
+            print(f"{len(runs)} standing runs, {min(between):.0f} to {max(between):.0f} ms apart, "
+                  f"paused {max(run['paused_ns'] for run in runs) / 1e6:.1f} ms at most; longest: "
+                  f"{self.longest()}")
+            # What was collected is let go of, once.
+            self.assertGreaterEqual(len(self.collected()["runs"]), len(runs))
+            self.assertEqual([run["number"] for run in self.collected()["runs"]
+                              if run["number"] <= runs[-1]["number"]], [])
+        time.sleep(1)
+        self.assertEqual(self.collected()["runs"], [], "unscheduled")
+
+    def test_standing_program_sees_what_hides_from_requests(self):
+        """A process that is in the list of tasks only while the relay makes a hypercall."""
+        pid = int(self.guest.shell("sleep 1000 >/dev/null 2>&1 & echo $!"))
+        try:
+            self.guest.shell(f"insmod /hide.ko pid={pid}")
+            on_demand, _ = records(self.run_program(self.ids, PROCESSES)["result"])
+            self.assertIn(pid, {row[5] for row in on_demand}, "on demand all is well")
+            self.assertIn(pid, {p["pid"] for p in self.ids.result("ps")["processes"]})
+            with self.standing("--every", "200-600", "--pause", "50"):
+                for run in self.wait_for_runs(4)["runs"]:
+                    rows, trailer = records(run["result"])
+                    self.assertEqual((run["state"], trailer[3]), ("done", DONE))
+                    self.assertNotIn(pid, {row[5] for row in rows}, "not there when nobody looks")
+        finally:
+            self.guest.shell(f"rmmod hide; kill {pid}")

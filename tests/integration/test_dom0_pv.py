@@ -8,6 +8,7 @@ import unittest
 
 import lab
 from dom0_tests import Dom0Tests
+from program_tests import AtomicOnTwoCpus
 
 
 class PvDom0(Dom0Tests, unittest.TestCase):
@@ -38,3 +39,9 @@ class PvDom0WithTwoCpus(unittest.TestCase):
             self.guest = guest
             self.address = ("127.0.0.1", guest.ports[7100])
             Dom0Tests.test_one_frame_given_twice_gets_one_answer(self)
+
+
+class PvAtomicOnTwoCpus(AtomicOnTwoCpus, unittest.TestCase):
+    def test_the_other_cpu_stands_still(self):
+        with lab.start_dom0("pv-atomic", smp=2) as guest:
+            self.check_that_the_other_cpu_stands_still(guest)

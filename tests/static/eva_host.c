@@ -112,8 +112,21 @@ static int get_random(void *bytes, size_t count)
     return 0;
 }
 
+static bool pause(struct sevmon_target *target, uint64_t until_ns)
+{
+    return Frama_C_nondet(0, 1);
+}
+
+static void resume(struct sevmon_target *target)
+{
+}
+
+static void wake(uint64_t at_ns)
+{
+}
+
 /* The core's own is not looked into where others are under analysis. */
-static uint64_t programs[1 << 17];
+static uint64_t programs[1 << 18];
 
 static void *allocate(size_t bytes)
 {
@@ -147,6 +160,9 @@ const struct sevmon_host eva_host = {
     .trap_table = trap_table,
     .boot_record = boot_record,
     .status = status,
+    .pause = pause,
+    .resume = resume,
+    .wake = wake,
     .time_ns = time_ns,
     .allocate = allocate,
     .release = release,

@@ -119,17 +119,20 @@ class FakeHost {
   ~FakeHost() {
     EXPECT_EQ(targets_held, 0) << "the core did not put a target";
     EXPECT_EQ(frames_held, 0) << "the core did not unmap a frame";
+    EXPECT_FALSE(paused) << "the core did not resume the target";
     active_ = nullptr;
   }
   FakeHost(const FakeHost&) = delete;
   FakeHost& operator=(const FakeHost&) = delete;
 
-  const sevmon_host* table() const { return &table_; }
+  const sevmon_host* table() const { return has_timer ? &table_ : &timeless_; }
   void advance_ns(std::uint64_t ns) { now_ns += ns; }
   void advance_seconds(double seconds) { now_ns += static_cast<std::uint64_t>(seconds * 1e9); }
 
   FakeGuest guest;
   std::atomic<std::uint64_t> now_ns{1'000'000'000'000};
+  std::uint64_t tick_ns = 0;  // by which each look at the clock moves it on
+  bool has_domain = true;
   std::uint16_t domid = 0;
   std::uint8_t kind = SEVMON_TARGET_PV;
   std::uint64_t forbidden_start = 0, forbidden_end = 0, c_bit_mask = 0;
@@ -142,6 +145,14 @@ class FakeHost {
   /// Called before a frame is mapped: the moment at which guest memory may change.
   std::function<void(std::uint64_t frame)> on_map;
 
+  /// Whether pausing works; how long it takes; what it was told.
+  bool can_pause = true, has_timer = true;
+  std::uint64_t pause_takes_ns = 0;
+  std::atomic<unsigned> pauses{0};
+  std::atomic<bool> paused{false};
+  /// The time that wake() was told last, as it is kept until a tick; 0: none.
+  std::atomic<std::uint64_t> wake_at{0};
+
   std::atomic<int> targets_held{0}, frames_held{0};
   std::atomic<unsigned> roots_read{0}, frames_mapped{0};
 
@@ -149,7 +160,8 @@ class FakeHost {
   static FakeHost& self() { return *active_; }
 
   static unsigned target_get(std::uint16_t domid, sevmon_target* target) {
-    if (domid != SEVMON_DOMID_DOM0 && domid != self().domid) return SEVMON_ANSWER_NO_DOMAIN;
+    if (!self().has_domain || (domid != SEVMON_DOMID_DOM0 && domid != self().domid))
+      return SEVMON_ANSWER_NO_DOMAIN;
     ++self().targets_held;
     *target = {.domain = active_,
                .domid = self().domid,
@@ -210,7 +222,20 @@ class FakeHost {
     std::memcpy(status->host_version, "fake", 4);
   }
 
-  static std::uint64_t time_ns() { return self().now_ns; }
+  static bool pause(sevmon_target*, std::uint64_t until_ns) {
+    if (self().paused) return false;
+    self().now_ns += self().pause_takes_ns;
+    if (!self().can_pause || self().now_ns >= until_ns) return false;
+    ++self().pauses;
+    self().paused = true;
+    return true;
+  }
+  static void resume(sevmon_target*) { self().paused = false; }
+  static void wake(std::uint64_t at_ns) {
+    if (!self().wake_at || at_ns < self().wake_at) self().wake_at = at_ns;
+  }
+
+  static std::uint64_t time_ns() { return self().now_ns += self().tick_ns; }
 
   static int random(void* bytes, size_t count) {
     if (self().random_fails) return -EIO;
@@ -240,12 +265,20 @@ class FakeHost {
       .trap_table = trap_table,
       .boot_record = boot_record,
       .status = status,
+      .pause = pause,
+      .resume = resume,
+      .wake = wake,
       .time_ns = time_ns,
       .allocate = [](std::size_t bytes) { return std::calloc(1, bytes); },
       .release = std::free,
       .random = random,
       .sha256 = sha256,
   };
+  static inline const sevmon_host timeless_ = [] {
+    auto table = table_;
+    table.wake = nullptr;
+    return table;
+  }();
 
   std::mutex random_mutex_;
   std::size_t script_at_ = 0;
@@ -313,6 +346,13 @@ class FakeAgent {
   Answer go_on(std::uint32_t token) { return go_on(token, *work_); }
   Answer go_on(std::uint32_t token, sevmon_work& work) {
     return taken(sevmon_agent_continue(agent_.get(), &work, token), work);
+  }
+
+  /// Time has come: to the host's clock what wake() was told, and a tick.
+  void tick(FakeHost& host) {
+    const std::uint64_t at = host.wake_at.exchange(0);
+    if (host.now_ns < at) host.now_ns = at;
+    sevmon_agent_tick(agent_.get());
   }
 
   std::uint64_t count(unsigned counter) const { return agent_->counter[counter]; }

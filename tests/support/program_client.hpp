@@ -65,6 +65,12 @@ struct RunResult {
   Bytes result;
 };
 
+/// What waited of standing programs.
+struct CollectedResults {
+  sevmon_collected head{};
+  std::vector<std::pair<sevmon_result_head, Bytes>> results;
+};
+
 /// An IDS that loads and runs programs, on a CPU of its own.
 class ProgramClient {
  public:
@@ -131,10 +137,12 @@ class ProgramClient {
     return entries;
   }
 
-  Bytes run_frame(std::uint64_t name, ByteView input = {}, std::uint64_t budget = 1'000'000) {
-    const sevmon_run_head head{.program = name, .budget = budget, .zero = 0};
+  Bytes run_frame(const sevmon_run_head& head, ByteView input = {}) {
     return session_.request(
         n_++, program_request(SEVMON_ITEM_PROGRAM_RUN, payload(bytes_of(head), input)));
+  }
+  Bytes run_frame(std::uint64_t name, ByteView input = {}, std::uint64_t budget = 1'000'000) {
+    return run_frame({.program = name, .budget = budget, .flags = 0, .pause_us = 0}, input);
   }
   /// Throws unless the answer verifies.
   RunResult result(const FakeAgent::Answer& answer) {
@@ -151,9 +159,36 @@ class ProgramClient {
   }
   /// To its end, as Xen does it.
   RunResult run(std::uint64_t name, ByteView input = {}, std::uint64_t budget = 1'000'000) {
-    auto answer = agent_.frame(run_frame(name, input, budget), *work_);
+    return run({.program = name, .budget = budget, .flags = 0, .pause_us = 0}, input);
+  }
+  RunResult run(const sevmon_run_head& head, ByteView input = {}) {
+    auto answer = agent_.frame(run_frame(head, input), *work_);
     while (answer.rc == -ERESTART) answer = agent_.go_on(sevmon_work_token(work_.get()), *work_);
     return result(answer);
+  }
+
+  unsigned schedule(const sevmon_schedule_head& head, ByteView input = {}) {
+    return status(SEVMON_ITEM_PROGRAM_SCHEDULE, payload(bytes_of(head), input));
+  }
+  unsigned unschedule(const Image& image) {
+    const sevmon_program_name name{.program = image.name(), .zero = 0};
+    return status(SEVMON_ITEM_PROGRAM_UNSCHEDULE, bytes_of(name));
+  }
+  /// Throws unless the answer is one.
+  CollectedResults collect(std::uint64_t seen = 0) {
+    const auto response =
+        ask(SEVMON_ITEM_PROGRAM_COLLECT, bytes_of(sevmon_collect{.seen = seen, .zero = 0}));
+    require(response.results[0].status == SEVMON_STATUS_OK, "COLLECT");
+    CollectedResults got{.head = load<sevmon_collected>(response.item(0)), .results = {}};
+    auto rest = response.item(0).subspan(sizeof(got.head));
+    for (std::uint32_t i = 0; i < got.head.results; ++i) {
+      const auto head = load<sevmon_result_head>(rest);
+      const auto bytes = rest.subspan(sizeof(head), head.report.result_bytes);
+      got.results.push_back({head, {bytes.begin(), bytes.end()}});
+      rest = rest.subspan(sizeof(head) + (head.report.result_bytes + 7) / 8 * 8);
+    }
+    require(rest.empty(), "bytes behind the results");
+    return got;
   }
 
  private:

@@ -4,8 +4,8 @@
  * this to allocate it, and touch nothing inside.
  *
  * Lock order: there is one kind of lock, an IDS's, and nobody holds two.  It
- * is held for copies and comparisons, never during cryptography, a walk, or
- * any function of the host.  What no lock guards is either constant after
+ * is held for copies and comparisons (an answer's worth at most), never during
+ * cryptography, a walk, or any function of the host.  What no lock guards is either constant after
  * sevmon_agent_start(), or an atomic.
  */
 #ifndef SEVMON_AGENT_STATE_H
@@ -14,6 +14,8 @@
 #include "agent.h"
 #include "noise.h"
 #include "xaes.h"
+
+struct sevmon_standing;
 
 #define SEVMON_WINDOW_WORDS (SEVMON_WINDOW_BITS / 64 + 1)
 
@@ -60,15 +62,30 @@ struct sevmon_agent {
     uint64_t started_ns;
     unsigned int keys;
     struct sevmon_ids ids[SEVMON_MAX_KEYS];
+    struct sevmon_standing *standing; /* used by sevmon_agent_tick() alone */
 
     uint64_t counter[SEVMON_COUNTERS]; /* atomic */
     uint32_t handshakes;               /* atomic; numbers sessions */
+    uint64_t longest_call_ns;          /* these are, too: in the status */
+    uint64_t longest_standing_ns;
+    uint64_t longest_pause_ns;
 };
 
 static inline void sevmon_count(struct sevmon_agent *agent,
                                 unsigned int counter)
 {
     __atomic_add_fetch(&agent->counter[counter], 1, __ATOMIC_RELAXED);
+}
+
+/* Keep the longest time in *longest. */
+static inline void sevmon_longest(uint64_t *longest, uint64_t ns)
+{
+    uint64_t seen = __atomic_load_n(longest, __ATOMIC_RELAXED);
+
+    while ( seen < ns &&
+            !__atomic_compare_exchange_n(longest, &seen, ns, true,
+                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED) )
+        continue;
 }
 
 /* What a request needs of its session when no lock is held: a copy. */

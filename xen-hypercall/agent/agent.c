@@ -3,6 +3,7 @@
 #include "handshake.h"
 #include "keyfile.h"
 #include "program.h"
+#include "standing.h"
 #include "transport.h"
 
 _Static_assert((SEVMON_FRAME_SHIFT + SEVMON_BODY_OFFSET) % 16 == 0,
@@ -47,6 +48,9 @@ static int start_with(struct sevmon_agent *agent,
         if ( !agent->ids[i].programs )
             return -ENOMEM;
     }
+    agent->standing = host->allocate(sizeof(*agent->standing));
+    if ( !agent->standing )
+        return -ENOMEM;
     agent->started_ns = host->time_ns();
 
     return 0;
@@ -65,6 +69,11 @@ void sevmon_agent_end(struct sevmon_agent *agent)
         sevmon_wipe(programs, sizeof(*programs));
         agent->host->release(programs);
     }
+    if ( agent->standing )
+    {
+        sevmon_wipe(agent->standing, sizeof(*agent->standing));
+        agent->host->release(agent->standing);
+    }
     sevmon_wipe(agent, sizeof(*agent));
 }
 
@@ -80,12 +89,22 @@ int sevmon_agent_start(struct sevmon_agent *agent,
     return rc;
 }
 
+/* `rc`, of a call that began at work->now_ns. */
+static int called(struct sevmon_agent *agent, const struct sevmon_work *work,
+                  int rc)
+{
+    sevmon_longest(&agent->longest_call_ns,
+                   agent->host->time_ns() - work->now_ns);
+
+    return rc;
+}
+
 int sevmon_agent_continue(struct sevmon_agent *agent, struct sevmon_work *work,
                           uint32_t token)
 {
     work->now_ns = agent->host->time_ns();
 
-    return sevmon_transport_continue(agent, work, token);
+    return called(agent, work, sevmon_transport_continue(agent, work, token));
 }
 
 /* The one size of each type of frame; 0: the agent does not take it. */
@@ -127,11 +146,11 @@ int sevmon_agent_frame(struct sevmon_agent *agent, struct sevmon_work *work,
     switch ( header->type )
     {
     case SEVMON_FRAME_HELLO:
-        return sevmon_hello(agent, work);
+        return called(agent, work, sevmon_hello(agent, work));
 
     case SEVMON_FRAME_INITIATE:
-        return sevmon_handshake(agent, work);
+        return called(agent, work, sevmon_handshake(agent, work));
     }
 
-    return sevmon_transport(agent, work);
+    return called(agent, work, sevmon_transport(agent, work));
 }

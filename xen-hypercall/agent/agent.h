@@ -75,6 +75,13 @@ int sevmon_agent_frame(struct sevmon_agent *agent, struct sevmon_work *work,
 int sevmon_agent_continue(struct sevmon_agent *agent, struct sevmon_work *work,
                           uint32_t token);
 
+/*
+ * Time has come that the host's wake() was told: run what is due of the
+ * standing programs, one slice or one atomic run.  One call at a time.  wake()
+ * is told of the next time.
+ */
+void sevmon_agent_tick(struct sevmon_agent *agent);
+
 /* Wipe all that it knows.  No call of it may be under way, or come. */
 void sevmon_agent_end(struct sevmon_agent *agent);
 

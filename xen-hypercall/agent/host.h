@@ -83,6 +83,21 @@ struct sevmon_host {
     void (*status)(const struct sevmon_target *target,
                    struct sevmon_status *status);
 
+    /*
+     * Pause the target's vCPUs, but the one that this call comes from, until
+     * resume().  Returns false, with none of them paused, if another call
+     * pauses any, or if one still runs at `until_ns` of the host's clock.
+     */
+    bool (*pause)(struct sevmon_target *target, uint64_t until_ns);
+    void (*resume)(struct sevmon_target *target);
+
+    /*
+     * Call sevmon_agent_tick() at `at_ns` of the host's clock or soon after,
+     * or at an earlier time that is still to come; on no behalf of the target.
+     * NULL: there are no standing programs.
+     */
+    void (*wake)(uint64_t at_ns);
+
     /* Monotonic, nanoseconds since the host booted; never 0. */
     uint64_t (*time_ns)(void);
 

@@ -3,6 +3,7 @@
 # which reads it. Headers of linux/ stand in for the kernel's (-I); the two files at the end are the
 # kernel's own (scripts/fetch-linux-crypto).
 sevmon-agent-y := agent.o
+sevmon-agent-y += demand.o
 sevmon-agent-y += dh.o
 sevmon-agent-y += gcm.o
 sevmon-agent-y += handshake.o
@@ -12,10 +13,12 @@ sevmon-agent-y += keyfile.o
 sevmon-agent-y += noise.o
 sevmon-agent-y += program.o
 sevmon-agent-y += request.o
+sevmon-agent-y += ring.o
 sevmon-agent-y += run.o
 sevmon-agent-y += secret.o
 sevmon-agent-y += selftest.o
 sevmon-agent-y += session.o
+sevmon-agent-y += standing.o
 sevmon-agent-y += transport.o
 sevmon-agent-y += walk.o
 sevmon-agent-y += xaes.o

@@ -28,7 +28,7 @@
 /* Xen's name for the vCPU at hand; ours for structure members. */
 #undef current
 
-/* Guards no more than copies and comparisons: held for well under 1 us. */
+/* Guards no more than copies, up to an answer's worth, and comparisons. */
 struct sevmon_lock {
     spinlock_t lock;
 };

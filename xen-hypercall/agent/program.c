@@ -35,7 +35,8 @@ struct sevmon_program *sevmon_program_find(struct sevmon_programs *programs,
 
 static bool is_idle(const struct sevmon_program *program)
 {
-    return program->state != SEVMON_PROGRAM_OWNED && !program->running;
+    return program->state != SEVMON_PROGRAM_OWNED && !program->running &&
+           !program->schedule.on && !program->schedule.running;
 }
 
 /* A free place, else that of the one not named for longest, else NULL. */
@@ -69,6 +70,11 @@ static void describe(const struct sevmon_program *program, uint8_t *out)
     entry->state = program->state;
     entry->runs = program->runs;
     entry->used_ns = program->used_ns;
+    if ( program->schedule.on )
+    {
+        entry->min_ms = program->schedule.min_ms;
+        entry->max_ms = program->schedule.max_ms;
+    }
 }
 
 static unsigned int begin(struct sevmon_ids *ids, uint64_t now_ns,
@@ -82,7 +88,7 @@ static unsigned int begin(struct sevmon_ids *ids, uint64_t now_ns,
         return SEVMON_STATUS_BAD_ITEM;
 
     sevmon_lock(&ids->lock);
-    sevmon_run_reap(&ids->programs->run, now_ns);
+    sevmon_demand_reap(&ids->programs->demand, now_ns);
     program = find_any(ids->programs, name_of(asked->sha256));
     if ( !program )
     {
@@ -144,15 +150,15 @@ static bool is_valid_head(const struct sevmon_program *program)
            head->data_bytes + head->init_bytes == program->bytes;
 }
 
-static void fill_map(struct sevmon_program *program)
+void sevmon_program_fill_map(const struct sevmon_program *program,
+                             uint8_t *map)
 {
     const struct sevmon_program_head *head =
         (const struct sevmon_program_head *)program->image;
 
-    memcpy(program->map, program->image + program->bytes - head->init_bytes,
+    memcpy(map, program->image + program->bytes - head->init_bytes,
            head->init_bytes);
-    memset(program->map + head->init_bytes, 0,
-           head->map_bytes - head->init_bytes);
+    memset(map + head->init_bytes, 0, head->map_bytes - head->init_bytes);
 }
 
 /* Of a program that is this call's own, and the verifier with it. */
@@ -172,7 +178,7 @@ static struct sevmon_bpf_verdict check(const struct sevmon_host *host,
     if ( !is_valid_head(program) )
         return verdict;
 
-    fill_map(program);
+    sevmon_program_fill_map(program, program->map);
 
     return sevmon_bpf_verify(&programs->verifier,
                              (const struct sevmon_bpf_insn *)(head + 1),
@@ -247,7 +253,7 @@ static unsigned int unload(struct sevmon_ids *ids, uint64_t now_ns,
         return SEVMON_STATUS_BAD_ITEM;
 
     sevmon_lock(&ids->lock);
-    sevmon_run_reap(&ids->programs->run, now_ns);
+    sevmon_demand_reap(&ids->programs->demand, now_ns);
     program = find_any(ids->programs, asked->program);
     if ( !program )
         status = SEVMON_STATUS_NO_PROGRAM;
@@ -296,6 +302,9 @@ unsigned int sevmon_program_item(struct sevmon_agent *agent,
 
     case SEVMON_ITEM_PROGRAM_LIST:
         return list(ids, out);
+
+    case SEVMON_ITEM_PROGRAM_UNSCHEDULE:
+        return sevmon_unschedule(ids, payload);
     }
 
     return SEVMON_STATUS_UNSUPPORTED;

@@ -9,41 +9,53 @@
 
 #include "agent-state.h"
 #include "bpf-verify.h"
-#include "run.h"
+#include "demand.h"
+#include "ring.h"
+#include "standing.h"
 
 SEVMON_BEGIN_C
 
 /*
  * `image` and `map` are written under the IDS's lock while the program is
- * LOADING, by nobody else while it is OWNED, and by its one run (the map) when
- * it is READY.
+ * LOADING, by nobody else while it is OWNED, and by its one run on demand (the
+ * map) when it is READY.
  */
 struct sevmon_program {
     uint8_t sha256[32];
     uint32_t bytes;
     uint32_t state; /* SEVMON_PROGRAM_* */
-    bool running;
+    bool running; /* on demand */
     uint64_t runs;
     uint64_t used_ns;
     uint8_t image[SEVMON_PROGRAM_MAX_BYTES] __attribute__((__aligned__(8)));
     uint8_t map[SEVMON_PROGRAM_MAX_MAP_BYTES] __attribute__((__aligned__(8)));
+    struct sevmon_schedule schedule;
 };
 
-/* Of one IDS; guarded by its lock but for what is said above and in run.h. */
+/*
+ * Of one IDS; guarded by its lock but for what is said above, in demand.h and
+ * in standing.h.
+ */
 struct sevmon_programs {
     struct sevmon_program program[SEVMON_MAX_PROGRAMS];
-    struct sevmon_run run;
+    struct sevmon_demand demand;
+    struct sevmon_ring ring;
     bool verifying; /* somebody has the verifier */
     struct sevmon_bpf_verifier verifier;
 };
 
 /*
- * Do a valid item of those kinds but RUN; its payload follows it.  `out` is
- * zero and has room for the kind's result.  Returns SEVMON_STATUS_*.
+ * Do a valid item of those kinds but RUN, SCHEDULE and COLLECT; its payload
+ * follows it.  `out` is zero and has room for the kind's result.  Returns
+ * SEVMON_STATUS_*.
  */
 unsigned int sevmon_program_item(struct sevmon_agent *agent,
                                  struct sevmon_ids *ids,
                                  const struct sevmon_item *item, uint8_t *out);
+
+/* What the image's map begins with, then zeros. */
+void sevmon_program_fill_map(const struct sevmon_program *program,
+                             uint8_t *map);
 
 /* The READY one of that name, or NULL.  Needs the IDS's lock. */
 struct sevmon_program *sevmon_program_find(struct sevmon_programs *programs,

@@ -16,6 +16,9 @@ struct answer {
     struct sevmon_response_head *head;
     uint8_t *data;
     uint32_t data_bytes;
+    uint32_t room_bytes;
+    uint32_t more_bytes; /* of an item's result, over what its kind says */
+    const struct sevmon_request_head *asked;
     bool full; /* an item did not fit: nor do all after it */
     bool close;
 };
@@ -74,6 +77,15 @@ static const struct item_kind {
     [SEVMON_ITEM_PROGRAM_RUN] = {
         0, IS_KNOWN | IS_PROGRAM | HAS_MORE | USES_ROOT,
         sizeof(struct sevmon_run_head) },
+    [SEVMON_ITEM_PROGRAM_SCHEDULE] = {
+        0, IS_KNOWN | IS_PROGRAM | HAS_MORE | USES_ROOT,
+        sizeof(struct sevmon_schedule_head) },
+    [SEVMON_ITEM_PROGRAM_UNSCHEDULE] = {
+        0, IS_KNOWN | IS_PROGRAM, sizeof(struct sevmon_program_name) },
+    /* And results, as many as there is room for. */
+    [SEVMON_ITEM_PROGRAM_COLLECT] = {
+        sizeof(struct sevmon_collected), IS_KNOWN | IS_PROGRAM,
+        sizeof(struct sevmon_collect) },
 };
 
 /* All zero for a type that does not exist. */
@@ -149,7 +161,8 @@ static unsigned int get_status(struct answer *answer, uint8_t *out)
     status->protocol_version = SEVMON_PROTOCOL_VERSION;
     status->agent_version = SEVMON_AGENT_VERSION;
     status->keys = agent->keys;
-    status->features = SEVMON_FEATURE_PROGRAMS;
+    status->features = SEVMON_FEATURE_PROGRAMS |
+                       (answer->host->wake ? SEVMON_FEATURE_STANDING : 0);
     status->max_items = SEVMON_MAX_ITEMS;
     status->max_connections = SEVMON_MAX_CONNECTIONS;
     status->max_pages = SEVMON_CLASS_PAGES(SEVMON_CLASS_15_PAGES);
@@ -160,8 +173,30 @@ static unsigned int get_status(struct answer *answer, uint8_t *out)
         status->counter[i] = __atomic_load_n(&agent->counter[i],
                                              __ATOMIC_RELAXED);
     status->target_kind = answer->target->kind;
+    status->longest_call_ns =
+        __atomic_load_n(&agent->longest_call_ns, __ATOMIC_RELAXED);
+    status->longest_standing_ns =
+        __atomic_load_n(&agent->longest_standing_ns, __ATOMIC_RELAXED);
+    status->longest_pause_ns =
+        __atomic_load_n(&agent->longest_pause_ns, __ATOMIC_RELAXED);
     memcpy(status->boot_nonce, agent->boot_nonce, SEVMON_ID_BYTES);
     memset(status->zero, 0, sizeof(status->zero));
+
+    return SEVMON_STATUS_OK;
+}
+
+static unsigned int collect(struct answer *answer,
+                            const struct sevmon_collect *asked, uint8_t *out)
+{
+    uint32_t bytes;
+
+    if ( asked->zero )
+        return SEVMON_STATUS_BAD_ITEM;
+    bytes = sevmon_standing_collect(answer->ids, asked->seen, out,
+                                    answer->room_bytes);
+    if ( !bytes )
+        return SEVMON_STATUS_REFUSED;
+    answer->more_bytes = bytes - sizeof(struct sevmon_collected);
 
     return SEVMON_STATUS_OK;
 }
@@ -204,14 +239,20 @@ static unsigned int run_item(struct answer *answer,
     case SEVMON_ITEM_CLOSE:
         answer->close = true;
         return SEVMON_STATUS_OK;
+
+    case SEVMON_ITEM_PROGRAM_SCHEDULE:
+        return sevmon_schedule(answer->agent, answer->ids, answer->asked,
+                               item);
+
+    case SEVMON_ITEM_PROGRAM_COLLECT:
+        return collect(answer, (const void *)(item + 1), out);
     }
 
     return sevmon_program_item(answer->agent, answer->ids, item, out);
 }
 
 static void answer_item(struct answer *answer, const struct sevmon_item *item,
-                        struct sevmon_item_result *result,
-                        uint32_t room_bytes)
+                        struct sevmon_item_result *result)
 {
     struct item_kind kind = kind_of(item);
     uint32_t at = (answer->data_bytes + 7) & ~7U;
@@ -223,7 +264,7 @@ static void answer_item(struct answer *answer, const struct sevmon_item *item,
         result->status = SEVMON_STATUS_UNSUPPORTED;
     else if ( !is_valid_item(item, kind) )
         result->status = SEVMON_STATUS_BAD_ITEM;
-    else if ( at > room_bytes || bytes > room_bytes - at )
+    else if ( at > answer->room_bytes || bytes > answer->room_bytes - at )
     {
         answer->full = true;
         result->status = SEVMON_STATUS_NO_SPACE;
@@ -235,6 +276,7 @@ static void answer_item(struct answer *answer, const struct sevmon_item *item,
         if ( result->status == SEVMON_STATUS_OK ||
              (kind.flags & KEEPS_ROOM) )
         {
+            bytes += answer->more_bytes;
             result->bytes = bytes;
             answer->data_bytes = bytes ? at + bytes : answer->data_bytes;
         }
@@ -320,15 +362,14 @@ static unsigned int find_root(struct answer *answer,
 }
 
 static void answer_items(struct answer *answer,
-                         const struct sevmon_request_body *body,
-                         uint32_t room_bytes)
+                         const struct sevmon_request_body *body)
 {
     struct sevmon_item_result *results =
         (struct sevmon_item_result *)(answer->head + 1);
     unsigned int i;
 
     for ( i = 0; i < body->head.items; i++ )
-        answer_item(answer, &body->items[i], &results[i], room_bytes);
+        answer_item(answer, &body->items[i], &results[i]);
     answer->head->data_bytes = answer->data_bytes;
 }
 
@@ -342,7 +383,8 @@ static enum sevmon_next start_run(struct sevmon_work *work,
 
     result->status = SEVMON_STATUS_BAD_ITEM;
     if ( is_valid_item(item, kind_of(item)) )
-        result->status = sevmon_run_start(answer->agent, work, &answer->root);
+        result->status = sevmon_demand_start(answer->agent, work,
+                                             &answer->root);
 
     return result->status == SEVMON_STATUS_OK ? SEVMON_NEXT_RUN
                                               : SEVMON_NEXT_SEAL;
@@ -366,6 +408,8 @@ enum sevmon_next sevmon_request(struct sevmon_agent *agent,
         .target = &scratch->target,
         .head = (struct sevmon_response_head *)out,
         .data = out + SEVMON_DATA_OFFSET,
+        .room_bytes = body_bytes - SEVMON_DATA_OFFSET,
+        .asked = &body->head,
     };
     struct sevmon_response_head *head = answer.head;
 
@@ -395,7 +439,7 @@ enum sevmon_next sevmon_request(struct sevmon_agent *agent,
              body->items[0].type == SEVMON_ITEM_PROGRAM_RUN )
             next = start_run(work, &answer, &body->items[0]);
         else
-            answer_items(&answer, body, body_bytes - SEVMON_DATA_OFFSET);
+            answer_items(&answer, body);
     }
     agent->host->target_put(answer.target);
 

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * One run of a program, which can take many calls of the host: after each
- * slice it waits, and any later call that has its token goes on with it.
- *
- * An IDS has one at a time.  When nobody goes on with it (Dom0 is free not
- * to), the IDS's next one takes its place after SEVMON_RUN_ABANDONED_SECONDS.
+ * One run of a program: its memory, and slices of it.  Who asked for it and
+ * where its result goes is its owner's: demand.c, standing.c.
  */
 #ifndef SEVMON_AGENT_RUN_H
 #define SEVMON_AGENT_RUN_H
@@ -15,73 +12,54 @@
 
 SEVMON_BEGIN_C
 
-/* Of one call, in instructions; what helpers cost counts. */
+/* In instructions; what helpers cost counts.  Of a call of the host's: */
 #define SEVMON_RUN_SLICE (1U << 14)
-#define SEVMON_RUN_ABANDONED_SECONDS 2
+/* Between two looks at the clock, while the target is paused: */
+#define SEVMON_RUN_ATOMIC_SLICE (1U << 11)
 
 struct sevmon_program;
 
-enum sevmon_run_place {
-    SEVMON_RUN_NONE,
-    SEVMON_RUN_TAKEN,   /* somebody is at work on it: the rest is theirs */
-    SEVMON_RUN_WAITING, /* for the call that goes on with it */
+/* What is to be run, as the IDS asked for it. */
+struct sevmon_order {
+    struct sevmon_run_head asked;
+    uint16_t domid;
+    uint32_t input_bytes;
+    uint8_t input[SEVMON_MAX_PAYLOAD_BYTES] __attribute__((__aligned__(8)));
 };
 
 struct sevmon_run {
-    /* These four are guarded by the IDS's lock. */
-    enum sevmon_run_place place;
-    uint32_t number; /* of runs, so that a token is of one only */
-    uint64_t waiting_ns;
+    struct sevmon_agent *agent;
     struct sevmon_program *program;
-
-    /* Of the request. */
-    uint64_t n;
-    uint32_t session;
-    uint16_t domid;
+    struct sevmon_order order;
     struct sevmon_root root;
-    struct sevmon_response_head head;
-
     struct sevmon_run_report report;
-    uint64_t budget;
     struct sevmon_bpf_run bpf;
     /* For its helpers; valid during a slice. */
     const struct sevmon_host *host;
     struct sevmon_target target;
     struct sevmon_vcpu_state vcpu_state;
-    uint32_t room_bytes; /* of the result, in this session's class */
-    uint8_t input[SEVMON_MAX_PAYLOAD_BYTES] __attribute__((__aligned__(8)));
+    uint32_t room_bytes; /* for the result, up to sizeof(result) */
     uint8_t result[SEVMON_CLASS_PAGES(SEVMON_CLASS_15_PAGES) *
                    SEVMON_PAGE_BYTES] __attribute__((__aligned__(8)));
 };
 
-/*
- * Take the IDS's run for the RUN item that is the request in `work`, whose
- * response's head is filled.  Returns SEVMON_STATUS_OK: sevmon_run_slice() is
- * next; otherwise NO_PROGRAM, BUSY, BAD_ITEM.
- */
-unsigned int sevmon_run_start(struct sevmon_agent *agent,
-                              struct sevmon_work *work,
-                              const struct sevmon_root *root);
+/* Budget, flags and pause. */
+bool sevmon_run_is_valid(const struct sevmon_run_head *asked);
 
 /*
- * Take the run that `token` names and return its IDS, if it is waiting; else
- * NULL.  The request's session and number are put back into work->header.
+ * Begin anew, by `order`, which is filled, as are agent, program, root and
+ * room_bytes.  `map`: the program's variables, SEVMON_PROGRAM_MAX_MAP_BYTES.
  */
-struct sevmon_ids *sevmon_run_resume(struct sevmon_agent *agent,
-                                     struct sevmon_work *work, uint32_t token);
+void sevmon_run_begin(struct sevmon_run *run, uint8_t *map);
 
 /*
- * Go on with the run that this call has taken, of the session in `work`.
- * Returns true: the body of its answer is in work->out, and the run is free;
- * false: it waits, and work->token names it.
+ * Go on with it.  Returns true when it ended: then `report` and `result` say
+ * how, and sevmon_run_wipe() is next.
  */
-bool sevmon_run_slice(struct sevmon_agent *agent, struct sevmon_work *work);
+bool sevmon_run_slice(struct sevmon_run *run);
 
-/* A run that nobody went on with makes room.  Needs the IDS's lock. */
-void sevmon_run_reap(struct sevmon_run *run, uint64_t now_ns);
-
-/* The session of a run that this call has taken is over: so is the run. */
-void sevmon_run_drop(struct sevmon_ids *ids);
+/* What it had of the target's. */
+void sevmon_run_wipe(struct sevmon_run *run);
 
 SEVMON_END_C
 

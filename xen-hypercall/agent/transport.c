@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 #include "transport.h"
+#include "demand.h"
 #include "request.h"
-#include "run.h"
 #include "session.h"
 #include "xaes.h"
 
@@ -75,7 +75,7 @@ static int finish(struct sevmon_agent *agent, struct sevmon_work *work,
 {
     const struct sevmon_session_view *session = &work->scratch.request.session;
 
-    if ( next == SEVMON_NEXT_RUN && !sevmon_run_slice(agent, work) )
+    if ( next == SEVMON_NEXT_RUN && !sevmon_demand_slice(agent, work) )
         return WAITS;
     if ( seal_response(agent, work) )
         return -SEVMON_COUNT_NO_RANDOM;
@@ -118,14 +118,14 @@ static int exchange(struct sevmon_agent *agent, struct sevmon_work *work)
 static int go_on(struct sevmon_agent *agent, struct sevmon_work *work,
                  uint32_t token)
 {
-    struct sevmon_ids *ids = sevmon_run_resume(agent, work, token);
+    struct sevmon_ids *ids = sevmon_demand_resume(agent, work, token);
 
     if ( !ids )
         return -SEVMON_COUNT_MALFORMED;
     if ( sevmon_session_view(agent, work->header.session, work->now_ns,
                              &work->scratch.request.session) )
         return finish(agent, work, SEVMON_NEXT_RUN);
-    sevmon_run_drop(ids);
+    sevmon_demand_drop(ids);
 
     return -SEVMON_COUNT_EXPIRED;
 }

@@ -37,8 +37,8 @@ void sevmon_wipe_stack(void);
 /* ---- start.c ---------------------------------------------------------- */
 
 /*
- * Private memory of one CPU.  Used between entry and exit of a hypercall,
- * which does not schedule: no lock.
+ * Private memory of one CPU.  Used between entry and exit of a hypercall, or of
+ * the tasklet of standing programs: neither schedules in between, so no lock.
  */
 struct sevmon_cpu {
     struct sevmon_work work;
@@ -53,6 +53,14 @@ static inline struct sevmon_cpu *sevmon_this_cpu(void)
 {
     return sevmon_cpus[smp_processor_id()];
 }
+
+/*
+ * Around each use of the agent, on the CPU whose memory it is: nobody wipes the
+ * keys in between, and the vector registers are saved.  False: the agent is
+ * off, and there is nothing to leave.
+ */
+bool sevmon_enter(struct sevmon_cpu *cpu);
+void sevmon_leave(struct sevmon_cpu *cpu);
 
 extern struct sevmon_agent sevmon_agent;
 extern bool sevmon_agent_on; /* set before Dom0 exists; see sevmon_end() */
@@ -119,6 +127,17 @@ void sevmon_status(const struct sevmon_target *target,
 
 int sevmon_random_init(const void *secret, size_t bytes);
 int sevmon_random(void *bytes, size_t count);
+
+/* ---- pause.c ---------------------------------------------------------- */
+
+bool sevmon_pause(struct sevmon_target *target, uint64_t until_ns);
+void sevmon_resume(struct sevmon_target *target);
+
+/* ---- timer.c: standing programs --------------------------------------- */
+
+/* Once, before the agent is on. */
+void sevmon_timer_init(void);
+void sevmon_wake(uint64_t at_ns);
 
 /* ---- boot-record.c ---------------------------------------------------- */
 

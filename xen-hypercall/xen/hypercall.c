@@ -16,28 +16,43 @@
 
 #include "glue.h"
 
-/* Hand in a frame; without one, go on with the run that `token` names. */
-static int run_agent(struct sevmon_cpu *cpu, unsigned int frame_bytes,
-                     unsigned int token)
+bool sevmon_enter(struct sevmon_cpu *cpu)
 {
-    int rc = -ENODEV;
-
     /* Either sevmon_end() waits for this, or this sees that it was called. */
     ACCESS_ONCE(cpu->busy) = true;
     smp_mb();
 
-    if ( ACCESS_ONCE(sevmon_agent_on) )
+    if ( !ACCESS_ONCE(sevmon_agent_on) )
     {
-        sevmon_xmm_save(&cpu->xmm);
-        rc = frame_bytes
-             ? sevmon_agent_frame(&sevmon_agent, &cpu->work, frame_bytes)
-             : sevmon_agent_continue(&sevmon_agent, &cpu->work, token);
-        sevmon_xmm_restore(&cpu->xmm);
-        sevmon_wipe_stack();
+        ACCESS_ONCE(cpu->busy) = false;
+        return false;
     }
+    sevmon_xmm_save(&cpu->xmm);
+
+    return true;
+}
+
+void sevmon_leave(struct sevmon_cpu *cpu)
+{
+    sevmon_xmm_restore(&cpu->xmm);
+    sevmon_wipe_stack();
 
     smp_mb();
     ACCESS_ONCE(cpu->busy) = false;
+}
+
+/* Hand in a frame; without one, go on with the run that `token` names. */
+static int run_agent(struct sevmon_cpu *cpu, unsigned int frame_bytes,
+                     unsigned int token)
+{
+    int rc;
+
+    if ( !sevmon_enter(cpu) )
+        return -ENODEV;
+    rc = frame_bytes
+         ? sevmon_agent_frame(&sevmon_agent, &cpu->work, frame_bytes)
+         : sevmon_agent_continue(&sevmon_agent, &cpu->work, token);
+    sevmon_leave(cpu);
 
     return rc;
 }

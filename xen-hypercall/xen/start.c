@@ -165,6 +165,7 @@ static int __init cf_check sevmon_init(void)
     else
     {
         printk("sevmon: self-test passed\n");
+        sevmon_timer_init();
         take_keys();
     }
     wipe_keys();

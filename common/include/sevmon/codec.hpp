@@ -101,6 +101,25 @@ struct ItemPlace {
   std::uint32_t bytes = 0;
 };
 
+/// One result of a standing program, in place.
+struct StandingResult {
+  sevmon_result_head head{};
+  std::span<const std::byte> bytes;  // head.report.result_bytes
+};
+
+struct CollectedView {
+  sevmon_collected head{};
+  std::vector<StandingResult> results;  // by number
+  std::size_t bytes = 0;                // of all of that
+};
+
+/// What a PROGRAM_COLLECT item gave, at the beginning of `data`.
+/// @return kMalformed: it says more than there is, of results in no order or with rests.
+Result<CollectedView> decode_collected(std::span<const std::byte> data);
+
+/// How a run ended and what it says of itself fit.
+bool is_sound(const sevmon_run_report& report);
+
 struct ResponseView {
   sevmon_response_head head{};
   std::vector<ItemPlace> items;  // as many as the request has

@@ -59,6 +59,11 @@
 #define SEVMON_RUN_TOO_DEEP    4
 #define SEVMON_RUN_BAD_INSN    5 /* what the verifier would have refused */
 #define SEVMON_RUN_NO_TARGET   6 /* the domain went away */
+#define SEVMON_RUN_OVER_TIME   7 /* atomic: the pause was as long as allowed */
+#define SEVMON_RUN_NOT_PAUSED  8 /* atomic: a vCPU did not stop in that time,
+                                    or the target is being paused already */
+#define SEVMON_RUN_NO_ROOT     9 /* standing: no page table to begin at */
+#define SEVMON_RUN_STATES     10 /* states are below this */
 
 /* What the agent's verifier refuses. */
 #define SEVMON_VERDICT_OK             0
@@ -136,7 +141,8 @@ struct sevmon_program_entry {
     uint32_t state;   /* SEVMON_PROGRAM_* */
     uint64_t runs;    /* that ended */
     uint64_t used_ns; /* the host's clock, when it was last named */
-    uint64_t zero;
+    uint32_t min_ms;  /* its schedule's; no schedule: 0 */
+    uint32_t max_ms;
 };
 SEVMON_WIRE_SIZE(struct sevmon_program_entry, 64);
 
@@ -148,10 +154,21 @@ SEVMON_WIRE_SIZE(struct sevmon_program_entry, 64);
 /* PROGRAM_RUN: this, and as many bytes of input as the payload has besides. */
 struct sevmon_run_head {
     uint64_t program;
-    uint64_t budget; /* 1..SEVMON_RUN_MAX_BUDGET */
-    uint64_t zero;
+    uint64_t budget;   /* 1..SEVMON_RUN_MAX_BUDGET */
+    uint32_t flags;    /* SEVMON_RUN_ATOMIC */
+    uint32_t pause_us; /* ATOMIC: 1..SEVMON_RUN_MAX_PAUSE_US; else 0 */
 };
 SEVMON_WIRE_SIZE(struct sevmon_run_head, 24);
+
+/*
+ * The target's vCPUs (all but the one that brings the request) are paused for
+ * the whole run, so that what it reads is of one instant.  It is one slice: at
+ * the end of its pause it stops and what it has appended is what there is.
+ */
+#define SEVMON_RUN_ATOMIC (1U << 0)
+
+/* Far from what a kernel takes for a hung CPU. */
+#define SEVMON_RUN_MAX_PAUSE_US 100000
 
 /*
  * Instructions that one run may cost.  A helper costs SEVMON_HELPER_COST, as
@@ -173,9 +190,74 @@ struct sevmon_run_report {
     uint32_t slices;       /* between which Xen could do other work */
     uint32_t result_bytes;
     uint64_t runs;         /* of this program since it was loaded that ended
-                              before, those whose answer was lost, too */
-    uint64_t zero;
+                              before, those whose answer was lost, too; of a
+                              standing one: since it was scheduled */
+    uint64_t paused_ns;    /* ATOMIC: from the first vCPU's pause to the end */
 };
 SEVMON_WIRE_SIZE(struct sevmon_run_report, 64);
+
+/* ---- Standing programs ------------------------------------------------ */
+
+/*
+ * PROGRAM_SCHEDULE: this, and as many bytes of input as the payload has
+ * besides.  The program is run again and again, with the request's domain and
+ * root, at intervals drawn between these two; in place of a schedule that it
+ * has.  It has variables of its own, which PROGRAM_RUN's do not share.
+ */
+struct sevmon_schedule_head {
+    struct sevmon_run_head run;
+    uint32_t min_ms; /* SEVMON_SCHEDULE_MIN_MS..max_ms; ATOMIC: of which
+                        pause_us is a quarter at most */
+    uint32_t max_ms; /* min_ms..SEVMON_SCHEDULE_MAX_MS */
+};
+SEVMON_WIRE_SIZE(struct sevmon_schedule_head, 32);
+
+#define SEVMON_SCHEDULE_MIN_MS 10
+#define SEVMON_SCHEDULE_MAX_MS 86400000
+#define SEVMON_SCHEDULE_PAUSE_PART 4
+
+/* PROGRAM_UNSCHEDULE takes a sevmon_program_name. */
+
+/*
+ * PROGRAM_COLLECT: results up to number `seen` have arrived and are let go of.
+ * The others stay until a later one says so; 0 lets go of none.
+ */
+struct sevmon_collect {
+    uint64_t seen;
+    uint64_t zero;
+};
+SEVMON_WIRE_SIZE(struct sevmon_collect, 16);
+
+/* What its answer begins with; then come the oldest results. */
+struct sevmon_collected {
+    uint64_t next_number; /* that the next run gets */
+    uint64_t skipped;     /* runs that did not take place for want of room */
+    uint32_t results;     /* in this answer */
+    uint32_t waiting;     /* that did not fit behind them */
+    uint64_t zero;
+};
+SEVMON_WIRE_SIZE(struct sevmon_collected, 32);
+
+/* Before each result, which is filled with zeros to a multiple of 8 bytes. */
+struct sevmon_result_head {
+    uint64_t number;     /* counts the standing runs of this IDS, from 1 on;
+                            those that were skipped, too */
+    uint64_t program;
+    uint64_t root_frame;
+    uint16_t domid;      /* resolved */
+    uint8_t  kind;       /* SEVMON_TARGET_* */
+    uint8_t  levels;     /* of the root */
+    uint32_t flags;      /* SEVMON_RUN_ATOMIC */
+    struct sevmon_run_report report;
+};
+SEVMON_WIRE_SIZE(struct sevmon_result_head, 96);
+
+/* Of results that wait, with their heads, for each IDS. */
+#define SEVMON_RING_BYTES 0x40000
+
+/* What a standing run can append: it leaves in one answer. */
+#define SEVMON_STANDING_MAX_BYTES \
+    (SEVMON_CLASS_PAGES(SEVMON_CLASS_15_PAGES) * SEVMON_PAGE_BYTES - \
+     sizeof(struct sevmon_collected) - sizeof(struct sevmon_result_head))
 
 #endif /* SEVMON_PROGRAM_H */

@@ -224,7 +224,11 @@ SEVMON_WIRE_SIZE(struct sevmon_request_body, SEVMON_REQUEST_BODY_BYTES);
 #define SEVMON_ITEM_PROGRAM_LIST   20 /* -> sevmon_program_entry[] */
 #define SEVMON_ITEM_PROGRAM_RUN    21 /* sevmon_run_head, then input ->
                                          sevmon_run_report, then result */
-/* 22..31 are kept for standing programs and HASH. */
+#define SEVMON_ITEM_PROGRAM_SCHEDULE   22 /* sevmon_schedule_head, input */
+#define SEVMON_ITEM_PROGRAM_UNSCHEDULE 23 /* sevmon_program_name */
+#define SEVMON_ITEM_PROGRAM_COLLECT    24 /* sevmon_collect ->
+                                             sevmon_collected, results */
+/* 25..31 are kept for HASH. */
 
 #define SEVMON_MAX_PAYLOAD_BYTES \
     ((SEVMON_MAX_ITEMS - 1) * sizeof(struct sevmon_item))
@@ -436,7 +440,11 @@ struct sevmon_status {
     uint64_t c_bit_mask;         /* removed from page-table entries; 0: none */
     char     host_version[32];   /* "4.17.5", NUL-padded */
     uint8_t  boot_nonce[SEVMON_ID_BYTES];
-    uint64_t zero[5];
+    /* What it cost the target at most, since the agent started. */
+    uint64_t longest_call_ns;    /* the agent's part of a call, or slice */
+    uint64_t longest_standing_ns; /* likewise of standing runs */
+    uint64_t longest_pause_ns;   /* of the target's vCPUs, by an atomic run */
+    uint64_t zero[2];
 };
 SEVMON_WIRE_SIZE(struct sevmon_status, 256);
 
@@ -459,6 +467,7 @@ SEVMON_WIRE_SIZE(struct sevmon_status, 256);
 #define SEVMON_FEATURE_PROGRAMS (1U << 0)
 #define SEVMON_FEATURE_HASH     (1U << 1)
 #define SEVMON_FEATURE_SHM      (1U << 2)
+#define SEVMON_FEATURE_STANDING (1U << 3)
 
 /* ---- Keys ------------------------------------------------------------- */
 

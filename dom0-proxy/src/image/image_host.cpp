@@ -111,6 +111,13 @@ void status(const sevmon_target* target, sevmon_status* status) {
                 static_cast<int>(image.layout().format.size()), image.layout().format.data());
 }
 
+/// Nothing runs in an image.
+bool pause(sevmon_target*, std::uint64_t) {
+  return true;
+}
+
+void resume(sevmon_target*) {}
+
 std::uint64_t time_ns() {
   timespec now{};
   clock_gettime(CLOCK_BOOTTIME, &now);
@@ -147,6 +154,9 @@ const sevmon_host& image_host() {
       .trap_table = trap_table,
       .boot_record = boot_record,
       .status = status,
+      .pause = pause,
+      .resume = resume,
+      .wake = nullptr,  // nor will it change
       .time_ns = time_ns,
       .allocate = [](std::size_t bytes) { return std::calloc(1, bytes); },
       .release = std::free,

@@ -23,16 +23,18 @@ _sevmon() {
     word=${COMP_WORDS[i]}
     case $word in
       keygen | revoke | status | profile | program | os-version | ps | read | translate | check | vcpu | \
-        watch | build | show | types | verify | run | list | unload)
+        watch | build | show | types | verify | run | list | unload | schedule | unschedule | results)
         command=$word
         ;;
     esac
   done
   case $command in
-    '') options='keygen revoke status profile program os-version ps read translate check vcpu watch' ;;
+    '') options='keygen revoke status profile program run os-version ps read translate check vcpu watch' ;;
     profile) options='build show types' ;;
-    program) options='build verify run list unload' ;;
-    run) options='--include --input --budget --output' ;;
+    program) options='build verify run list unload schedule unschedule results' ;;
+    run) options='--include --input --budget --pause --atomic --output' ;;
+    schedule) options='--include --input --budget --pause --every --in-slices' ;;
+    results) options='--keep --dump' ;;
     check) options='translation' ;;
     build) options='--output --include' ;;
     types) options='--output' ;;
@@ -43,7 +45,7 @@ _sevmon() {
     vcpu) options='--symbols' ;;
     watch) options='--interval --deadline --silence --ps --count --duration' ;;
   esac
-  if [[ $cur != -* && $command =~ ^(build|show|verify|run|keygen|revoke)$ ]]; then
+  if [[ $cur != -* && $command =~ ^(build|show|verify|run|schedule|keygen|revoke)$ ]]; then
     compopt -o filenames 2>/dev/null
     mapfile -t COMPREPLY < <(compgen -f -- "$cur")
     return

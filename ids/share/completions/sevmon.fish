@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion for sevmon(1)
-set -l commands keygen revoke status profile program os-version ps read translate check vcpu watch
+set -l commands keygen revoke status profile program run os-version ps read translate check vcpu watch
 complete -c sevmon -n "not __fish_seen_subcommand_from $commands" -f -a "$commands"
 complete -c sevmon -n "__fish_seen_subcommand_from profile" -a "build show types"
-complete -c sevmon -n "__fish_seen_subcommand_from program" -a "build verify run list unload"
+complete -c sevmon -n "__fish_seen_subcommand_from program" -a "build verify run list unload schedule unschedule results"
 complete -c sevmon -n "__fish_seen_subcommand_from check" -a "translation"
 complete -c sevmon -l connect -x -d 'tcp:HOST:PORT or image:FILE'
 complete -c sevmon -l key -r -d "this IDS's key"
@@ -20,11 +20,18 @@ complete -c sevmon -s v -l verbose -d 'more messages'
 complete -c sevmon -s h -l help
 complete -c sevmon -l version
 complete -c sevmon -n "__fish_seen_subcommand_from build read types run" -s o -l output -r -d 'file'
-complete -c sevmon -n "__fish_seen_subcommand_from show verify run" -F
+complete -c sevmon -n "__fish_seen_subcommand_from show verify run schedule" -F
 complete -c sevmon -n "__fish_seen_subcommand_from program" -s I -l include -r -d 'headers'
 complete -c sevmon -n "__fish_seen_subcommand_from verify" -l listing -d 'each instruction'
-complete -c sevmon -n "__fish_seen_subcommand_from run" -l input -x -d 'hexadecimal'
-complete -c sevmon -n "__fish_seen_subcommand_from run" -l budget -x -d 'instructions'
+complete -c sevmon -n "__fish_seen_subcommand_from run" -s I -l include -r -d 'headers'
+complete -c sevmon -n "__fish_seen_subcommand_from run schedule" -l input -x -d 'hexadecimal'
+complete -c sevmon -n "__fish_seen_subcommand_from run schedule" -l budget -x -d 'instructions'
+complete -c sevmon -n "__fish_seen_subcommand_from run schedule" -l pause -x -d 'milliseconds'
+complete -c sevmon -n "__fish_seen_subcommand_from run" -l atomic -d 'pause the target'
+complete -c sevmon -n "__fish_seen_subcommand_from schedule" -l every -x -d 'MIN-MAX milliseconds'
+complete -c sevmon -n "__fish_seen_subcommand_from schedule" -l in-slices -d 'not atomic'
+complete -c sevmon -n "__fish_seen_subcommand_from results" -l keep -d 'leave them there'
+complete -c sevmon -n "__fish_seen_subcommand_from results" -l dump -d 'bytes, too'
 complete -c sevmon -n "__fish_seen_subcommand_from ps" -l tree -d 'children below parents'
 complete -c sevmon -n "__fish_seen_subcommand_from ps" -l threads -d 'every thread'
 complete -c sevmon -n "__fish_seen_subcommand_from read translate" -l root -x -d 'page table'

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include <sevmon/codec.hpp>
 #include <sevmon/cursor.hpp>
 #include <sevmon/programs.hpp>
 
@@ -56,6 +57,49 @@ Error refusal(const Response& answer) {
                                      ? "no page table to begin at"
                                      : "a request that the agent does not take"};
   return {ErrorCode::kRefused, "program: " + describe_status(answer.items[0].status, 0)};
+}
+
+/// A run with `input` behind a head of `head_bytes`.
+/// @return kUsage when the agent would not take it.
+Result<sevmon_run_head> run_head_of(std::span<const std::byte> image,
+                                    std::span<const std::byte> input, std::size_t head_bytes,
+                                    const ProgramRunOptions& options) {
+  const auto most = SEVMON_MAX_PAYLOAD_BYTES - head_bytes;
+  if (input.size() > most)
+    return Error{ErrorCode::kUsage, "program: " + std::to_string(input.size()) +
+                                        " bytes of input, not up to " + std::to_string(most)};
+  if (options.budget < 1 || options.budget > SEVMON_RUN_MAX_BUDGET)
+    return Error{ErrorCode::kUsage, "program: a budget of " + std::to_string(options.budget) +
+                                        ", not 1 to " + std::to_string(SEVMON_RUN_MAX_BUDGET)};
+  sevmon_run_head head{
+      .program = Programs::name_of(image), .budget = options.budget, .flags = 0, .pause_us = 0};
+  if (!options.pause) return head;
+  const auto pause = options.pause->count();
+  if (pause < 1 || pause > SEVMON_RUN_MAX_PAUSE_US)
+    return Error{ErrorCode::kUsage, "program: a pause of " + std::to_string(pause) +
+                                        " us, not 1 to " + std::to_string(SEVMON_RUN_MAX_PAUSE_US)};
+  head.flags = SEVMON_RUN_ATOMIC;
+  head.pause_us = static_cast<std::uint32_t>(pause);
+  return head;
+}
+
+/// @return kUsage when the agent would not take it.
+Result<sevmon_schedule_head> schedule_head_of(const sevmon_run_head& run,
+                                              const ProgramSchedule& schedule) {
+  const auto min = schedule.min.count();
+  const auto max = schedule.max.count();
+  if (min < SEVMON_SCHEDULE_MIN_MS || max < min || max > SEVMON_SCHEDULE_MAX_MS)
+    return Error{ErrorCode::kUsage, "program: every " + std::to_string(min) + " to " +
+                                        std::to_string(max) + " ms, not within " +
+                                        std::to_string(SEVMON_SCHEDULE_MIN_MS) + " to " +
+                                        std::to_string(SEVMON_SCHEDULE_MAX_MS)};
+  if (std::chrono::microseconds{run.pause_us} * SEVMON_SCHEDULE_PAUSE_PART > schedule.min)
+    return Error{ErrorCode::kUsage, "program: a pause of " + std::to_string(run.pause_us) +
+                                        " us every " + std::to_string(min) +
+                                        " ms: more than a quarter"};
+  return sevmon_schedule_head{.run = run,
+                              .min_ms = static_cast<std::uint32_t>(min),
+                              .max_ms = static_cast<std::uint32_t>(max)};
 }
 
 bool has_status(const Response& answer, std::uint16_t status) {
@@ -129,20 +173,14 @@ Result<void> Programs::load(std::span<const std::byte> image) {
 
 Result<ProgramRun> Programs::run(std::span<const std::byte> image, std::span<const std::byte> input,
                                  const ProgramRunOptions& options) {
-  constexpr auto kMostInput = SEVMON_MAX_PAYLOAD_BYTES - sizeof(sevmon_run_head);
-  if (input.size() > kMostInput)
-    return Error{ErrorCode::kUsage, "program: " + std::to_string(input.size()) +
-                                        " bytes of input, not up to " + std::to_string(kMostInput)};
-  if (options.budget < 1 || options.budget > SEVMON_RUN_MAX_BUDGET)
-    return Error{ErrorCode::kUsage, "program: a budget of " + std::to_string(options.budget) +
-                                        ", not 1 to " + std::to_string(SEVMON_RUN_MAX_BUDGET)};
-  const sevmon_run_head head{.program = name_of(image), .budget = options.budget, .zero = 0};
+  const auto head = run_head_of(image, input, sizeof(sevmon_run_head), options);
+  if (!head) return head.error();
   ProgramRun run;
-  auto answer = ask(SEVMON_ITEM_PROGRAM_RUN, payload_of(head, input), options);
+  auto answer = ask(SEVMON_ITEM_PROGRAM_RUN, payload_of(*head, input), options);
   if (answer && has_status(*answer, SEVMON_STATUS_NO_PROGRAM)) {
     if (auto ok = load(image); !ok) return ok.error();
     run.was_loaded = true;
-    answer = ask(SEVMON_ITEM_PROGRAM_RUN, payload_of(head, input), options);
+    answer = ask(SEVMON_ITEM_PROGRAM_RUN, payload_of(*head, input), options);
   }
   if (!answer) return answer.error();
   if (!has_status(*answer, SEVMON_STATUS_OK)) return refusal(*answer);
@@ -154,9 +192,49 @@ Result<ProgramRun> Programs::run(std::span<const std::byte> image, std::span<con
   return run;
 }
 
-Result<void> Programs::unload(std::uint64_t name) {
+Result<void> Programs::schedule(std::span<const std::byte> image, std::span<const std::byte> input,
+                                const ProgramSchedule& schedule) {
+  const auto run = run_head_of(image, input, sizeof(sevmon_schedule_head), schedule.run);
+  if (!run) return run.error();
+  const auto head = schedule_head_of(*run, schedule);
+  if (!head) return head.error();
+  if (auto ok = load(image); !ok) return ok;
+  const auto answer = ask(SEVMON_ITEM_PROGRAM_SCHEDULE, payload_of(*head, input), schedule.run);
+  if (!answer) return answer.error();
+  if (has_status(*answer, SEVMON_STATUS_UNSUPPORTED))
+    return Error{ErrorCode::kUnsupported, "program: no schedules over a memory image"};
+  return has_status(*answer, SEVMON_STATUS_OK) ? Result<void>{} : Result<void>{refusal(*answer)};
+}
+
+Result<void> Programs::unschedule(std::uint64_t name) {
+  return name_item(SEVMON_ITEM_PROGRAM_UNSCHEDULE, name);
+}
+
+Result<Collected> Programs::collect(std::uint64_t seen) {
   const auto answer =
-      ask(SEVMON_ITEM_PROGRAM_UNLOAD, payload_of(sevmon_program_name{.program = name, .zero = 0}));
+      ask(SEVMON_ITEM_PROGRAM_COLLECT, payload_of(sevmon_collect{.seen = seen, .zero = 0}));
+  if (!answer) return answer.error();
+  if (has_status(*answer, SEVMON_STATUS_REFUSED))
+    return Error{ErrorCode::kRefused, "program: a result that does not fit this size class"};
+  if (!has_status(*answer, SEVMON_STATUS_OK)) return refusal(*answer);
+  const auto view = common::decode_collected(answer->items[0].bytes);
+  if (!view) return view.error();
+  Collected collected{.agent_ns = answer->head.time_ns,
+                      .next_number = view->head.next_number,
+                      .skipped = view->head.skipped,
+                      .waiting = view->head.waiting,
+                      .runs = {}};
+  for (const auto& result : view->results)
+    collected.runs.push_back({result.head, {result.bytes.begin(), result.bytes.end()}});
+  return collected;
+}
+
+Result<void> Programs::unload(std::uint64_t name) {
+  return name_item(SEVMON_ITEM_PROGRAM_UNLOAD, name);
+}
+
+Result<void> Programs::name_item(std::uint8_t type, std::uint64_t name) {
+  const auto answer = ask(type, payload_of(sevmon_program_name{.program = name, .zero = 0}));
   if (!answer) return answer.error();
   if (has_status(*answer, SEVMON_STATUS_NO_PROGRAM))
     return Error{ErrorCode::kNotFound, refusal(*answer).detail};
@@ -176,6 +254,10 @@ Result<std::vector<sevmon_program_entry>> Programs::list() {
   return entries;
 }
 
+bool is_truncated(const sevmon_run_report& report) {
+  return report.state == SEVMON_RUN_OVER_TIME || report.state == SEVMON_RUN_OVER_BUDGET;
+}
+
 std::string describe_run(std::uint32_t state) {
   switch (state) {
     case SEVMON_RUN_DONE:
@@ -190,6 +272,12 @@ std::string describe_run(std::uint32_t state) {
       return "an instruction that does not exist";
     case SEVMON_RUN_NO_TARGET:
       return "the domain went away";
+    case SEVMON_RUN_OVER_TIME:
+      return "over the time of its pause";
+    case SEVMON_RUN_NOT_PAUSED:
+      return "the target's vCPUs did not stop in time";
+    case SEVMON_RUN_NO_ROOT:
+      return "no page table to begin at";
   }
   return "state " + std::to_string(state);
 }

@@ -12,7 +12,8 @@ class Program : public ProgramFixture {};
 
 TEST_F(Program, StatusSaysThatThereAreSome) {
   const auto response = client.ask(request_body({simple_item(SEVMON_ITEM_STATUS)}));
-  EXPECT_EQ(load<sevmon_status>(response.item(0)).features, SEVMON_FEATURE_PROGRAMS);
+  EXPECT_EQ(load<sevmon_status>(response.item(0)).features,
+            SEVMON_FEATURE_PROGRAMS | SEVMON_FEATURE_STANDING);
 }
 
 TEST_F(Program, ProgramsAreTheirIdssOwn) {

@@ -96,7 +96,7 @@ TEST_F(Run, AnswerHasNothingBehindItsResult) {
   auto program = returning(1);
   const Image image{program};
   client.load_all(image);
-  const sevmon_run_head head{.program = image.name(), .budget = 10, .zero = 0};
+  const sevmon_run_head head{.program = image.name(), .budget = 10, .flags = 0, .pause_us = 0};
   const auto response = client.ask(SEVMON_ITEM_PROGRAM_RUN, bytes_of(head));
   EXPECT_EQ(response.results[0].bytes, sizeof(sevmon_run_report));
   EXPECT_EQ(response.head.data_bytes, sizeof(sevmon_run_report));
@@ -112,9 +112,9 @@ TEST_F(Run, NothingOfAResultIsLeft) {
   const Image image{program};
   client.load_all(image);
   EXPECT_EQ(client.run(image.name(), Bytes(900, 0xa5)).result.size(), 900u);
-  const auto& run = agent.state().ids[0].programs->run;
+  const auto& run = agent.state().ids[0].programs->demand.run;
   EXPECT_TRUE(sevmon_is_zero(run.result, sizeof(run.result)));
-  EXPECT_TRUE(sevmon_is_zero(run.input, sizeof(run.input)));
+  EXPECT_TRUE(sevmon_is_zero(run.order.input, sizeof(run.order.input)));
   EXPECT_TRUE(sevmon_is_zero(&run.bpf, sizeof(run.bpf)));
 }
 
@@ -124,7 +124,7 @@ TEST_F(Run, ReportsCountTheRunsBefore) {
   client.load_all(image);
   EXPECT_EQ(client.run(image.name(), {}, 10).report.runs, 0u);
   ASSERT_EQ(agent.frame(client.run_frame(image.name())).rc, -ERESTART);
-  host.advance_ns(SEVMON_RUN_ABANDONED_SECONDS * 1'000'000'000ULL);
+  host.advance_ns(SEVMON_DEMAND_ABANDONED_SECONDS * 1'000'000'000ULL);
   EXPECT_EQ(client.run(image.name(), {}, 10).report.runs, 2u) << "the abandoned one, too";
 }
 
@@ -149,12 +149,12 @@ TEST_F(Run, AnAbandonedRunDoesNotKeepItsProgram) {
   client.load_all(image);
   ASSERT_EQ(agent.frame(client.run_frame(image.name())).rc, -ERESTART);
   EXPECT_EQ(client.unload(image), SEVMON_STATUS_BUSY);
-  host.advance_ns(SEVMON_RUN_ABANDONED_SECONDS * 1'000'000'000ULL);
+  host.advance_ns(SEVMON_DEMAND_ABANDONED_SECONDS * 1'000'000'000ULL);
   EXPECT_EQ(client.unload(image), SEVMON_STATUS_OK);
 
   client.load_all(image);
   ASSERT_EQ(agent.frame(client.run_frame(image.name())).rc, -ERESTART);
-  host.advance_ns(SEVMON_RUN_ABANDONED_SECONDS * 1'000'000'000ULL);
+  host.advance_ns(SEVMON_DEMAND_ABANDONED_SECONDS * 1'000'000'000ULL);
   for (int i = 0; i < SEVMON_MAX_PROGRAMS; ++i) {
     host.advance_ns(1);
     auto other = returning(i);
@@ -228,7 +228,7 @@ TEST_F(Run, OneRunAtATimeAndAnAbandonedOneMakesRoom) {
   EXPECT_EQ(client.unload(image), SEVMON_STATUS_BUSY);
   EXPECT_EQ(client.unload(quick), SEVMON_STATUS_OK);
   client.load_all(quick);
-  host.advance_ns(SEVMON_RUN_ABANDONED_SECONDS * 1'000'000'000ULL - 1);
+  host.advance_ns(SEVMON_DEMAND_ABANDONED_SECONDS * 1'000'000'000ULL - 1);
   EXPECT_EQ(client.run(quick.name()).status, SEVMON_STATUS_BUSY);
   host.advance_ns(1);
   EXPECT_EQ(client.run(quick.name()).report.r0, 7u);
@@ -286,7 +286,7 @@ TEST_F(Run, RunsThatAreRefused) {
   EXPECT_EQ(client.run(image.name(), {}, SEVMON_RUN_MAX_BUDGET + 1).status, SEVMON_STATUS_BAD_ITEM);
   EXPECT_EQ(client.run(image.name(), {}, SEVMON_RUN_MAX_BUDGET).status, SEVMON_STATUS_OK);
   host.root_status = SEVMON_ANSWER_NO_ROOT;
-  const sevmon_run_head head{.program = image.name(), .budget = 1, .zero = 0};
+  const sevmon_run_head head{.program = image.name(), .budget = 1, .flags = 0, .pause_us = 0};
   EXPECT_EQ(client.ask(SEVMON_ITEM_PROGRAM_RUN, bytes_of(head)).head.status, SEVMON_ANSWER_NO_ROOT);
 }
 
@@ -324,8 +324,7 @@ TEST_F(Run, ManyCpusAtOnce) {
     threads.emplace_back([&, i] { work(*clients[i], i); });
   for (auto& thread : threads) thread.join();
   EXPECT_GT(ran, 0u);
-  const auto& run = agent.state().ids[0].programs->run;
-  EXPECT_EQ(run.place, SEVMON_RUN_NONE);
+  EXPECT_EQ(agent.state().ids[0].programs->demand.place, SEVMON_DEMAND_NONE);
   for (const auto& program : agent.state().ids[0].programs->program) EXPECT_FALSE(program.running);
 }
 
