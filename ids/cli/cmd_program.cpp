@@ -17,9 +17,8 @@ using common::ErrorCode;
 using common::Result;
 
 struct Arguments {
-  std::string file;
+  ProgramFile file;
   std::string output;
-  std::vector<std::string> includes;
   bool listing = false;
 };
 
@@ -34,12 +33,11 @@ Result<const ids::Profile*> one_profile(Session& session) {
 }
 
 Result<int> build(Session& session, const Arguments& arguments) {
-  if (!arguments.file.ends_with(".c"))
-    return Error{ErrorCode::kUsage, arguments.file + ": sources end in .c"};
+  const auto& [source, includes] = arguments.file;
+  if (!source.ends_with(".c")) return Error{ErrorCode::kUsage, source + ": sources end in .c"};
   std::string object = arguments.output;
-  if (object.empty()) object = arguments.file.substr(0, arguments.file.size() - 1) + "o";
-  if (auto compiled = compile_program(arguments.file, object, arguments.includes); !compiled)
-    return compiled.error();
+  if (object.empty()) object = source.substr(0, source.size() - 1) + "o";
+  if (auto compiled = compile_program(source, object, includes); !compiled) return compiled.error();
   // What clang takes need not be a program.
   if (const auto parsed = ids::ProgramObject::load(object); !parsed) return parsed.error();
   session.output.result() = {{"file", object}};
@@ -50,12 +48,12 @@ Result<int> build(Session& session, const Arguments& arguments) {
 Result<int> verify(Session& session, const Arguments& arguments) {
   const auto profile = one_profile(session);
   if (!profile) return profile.error();
-  const auto object = load_program(arguments.file, arguments.includes);
+  const auto object = load_program(arguments.file);
   if (!object) return object.error();
   const auto image = object->link(ids::program_target(**profile));
   if (!image) return image.error();
   const auto check = ids::check_program(*image);
-  report_program(session.output, arguments.file, (*profile)->release(), *image, check,
+  report_program(session.output, arguments.file.name, (*profile)->release(), *image, check,
                  session.options.verbose);
   if (arguments.listing) report_listing(session.output, *image, check);
   return check.passed() ? kExitOk : kExitFindings;
@@ -71,19 +69,15 @@ void add_program(CLI::App& app, const Choose& choose) {
   add_program_schedule(*command, choose);
 
   auto* build_command = command->add_subcommand("build", "compile a program with clang");
-  build_command->add_option("SOURCE", arguments->file, "NAME.bpf.c")->required();
+  add_program_file(*build_command, arguments->file, "SOURCE", "NAME.bpf.c");
   build_command->add_option("-o,--output", arguments->output, "the object; default: NAME.bpf.o");
-  build_command->add_option("-I,--include", arguments->includes, "search headers there, too")
-      ->allow_extra_args(false);
   build_command->callback([arguments, choose] {
     choose("program build", [arguments](Session& session) { return build(session, *arguments); });
   });
 
   auto* verify_command =
       command->add_subcommand("verify", "link a program for a profile's kernel and check it");
-  verify_command->add_option("PROGRAM", arguments->file, "NAME.bpf.c or NAME.bpf.o")->required();
-  verify_command->add_option("-I,--include", arguments->includes, "search headers there, too")
-      ->allow_extra_args(false);
+  add_program_file(*verify_command, arguments->file);
   verify_command->add_flag("--listing", arguments->listing, "each instruction with its line");
   verify_command->callback([arguments, choose] {
     choose("program verify", [arguments](Session& session) { return verify(session, *arguments); });

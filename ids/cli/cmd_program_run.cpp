@@ -82,7 +82,7 @@ Result<int> run(Session& session, const Arguments& arguments) {
     if (!opened) return opened.error();
     sink = std::move(*opened);
   }
-  const auto image = link_here(session, arguments.program.file, loaded->object);
+  const auto image = link_here(session, arguments.program.file.name, loaded->object);
   if (!image) return image.error();
   const auto options = arguments.program.run_options(session, arguments.atomic);
   if (!options) return options.error();

@@ -52,7 +52,7 @@ Result<int> schedule(Session& session, const Arguments& arguments) {
   if (!every) return every.error();
   const auto loaded = arguments.program.load();
   if (!loaded) return loaded.error();
-  const auto image = link_here(session, arguments.program.file, loaded->object);
+  const auto image = link_here(session, arguments.program.file.name, loaded->object);
   if (!image) return image.error();
   const auto options = arguments.program.run_options(session, !arguments.in_slices);
   if (!options) return options.error();

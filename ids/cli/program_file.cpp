@@ -45,13 +45,20 @@ class Scratch {
 
 }  // namespace
 
-Result<ids::ProgramObject> load_program(const std::string& file,
-                                        const std::vector<std::string>& includes) {
-  if (!file.ends_with(".c")) return ids::ProgramObject::load(file);
+void add_program_file(CLI::App& command, ProgramFile& file, const std::string& name,
+                      const std::string& help) {
+  command.add_option(name, file.name, help)->required();
+  command.add_option("-I,--include", file.includes, "search headers there, too")
+      ->allow_extra_args(false);
+}
+
+Result<ids::ProgramObject> load_program(const ProgramFile& file) {
+  if (!file.name.ends_with(".c")) return ids::ProgramObject::load(file.name);
   const auto scratch = Scratch::make();
   if (!scratch) return scratch.error();
   const std::string object = (*scratch)->path() + "/program.bpf.o";
-  if (auto compiled = compile_program(file, object, includes); !compiled) return compiled.error();
+  if (auto compiled = compile_program(file.name, object, file.includes); !compiled)
+    return compiled.error();
   return ids::ProgramObject::load(object);
 }
 

@@ -6,7 +6,6 @@
 #include <optional>
 #include <utility>
 
-#include "program_file.hpp"
 #include "program_report.hpp"
 
 namespace sevmon::cli {
@@ -52,9 +51,7 @@ Result<std::uint64_t> parse_name(const std::string& text) {
 }  // namespace
 
 void ProgramOptions::add_to(CLI::App& command) {
-  command.add_option("PROGRAM", file, "NAME.bpf.c or NAME.bpf.o")->required();
-  command.add_option("-I,--include", includes, "search headers there, too")
-      ->allow_extra_args(false);
+  add_program_file(command, file);
   command.add_option("--input", input, "what it gets, in hexadecimal");
   command
       .add_option("--budget", budget,
@@ -67,7 +64,7 @@ void ProgramOptions::add_to(CLI::App& command) {
 Result<LoadedProgram> ProgramOptions::load() const {
   auto bytes = parse_hex(input);
   if (!bytes) return bytes.error();
-  auto object = load_program(file, includes);
+  auto object = load_program(file);
   if (!object) return object.error();
   return LoadedProgram{*std::move(object), *std::move(bytes)};
 }

@@ -14,6 +14,7 @@
 #include <sevmon/programs.hpp>
 #include <sevmon/result.hpp>
 
+#include "program_file.hpp"
 #include "session.hpp"
 
 namespace sevmon::cli {
@@ -26,8 +27,7 @@ struct LoadedProgram {
 
 /// PROGRAM and its options.
 struct ProgramOptions {
-  std::string file;
-  std::vector<std::string> includes;
+  ProgramFile file;
   std::string input;  // hexadecimal
   std::uint64_t budget = ids::ProgramRunOptions{}.budget;
   double pause_ms = 0;  // 0: not given
