@@ -30,7 +30,7 @@ PS_ROUNDS = 9
 
 def initramfs():
     out = guests.CACHE / "initramfs" / "bench.gz"
-    tools = [word for name in ("hypercall-bench", "tcp-echo")
+    tools = [word for name in ("hypercall-bench", "tcp-echo", "work")
              for word in ("--program", GUEST_TOOLS / name)]
     lab.last_line("make-dom0", lab.BUILD, "-o", out, *tools)
     return out

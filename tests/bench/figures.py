@@ -3,7 +3,7 @@
 
 BASELINES = {"memcpy": "memcpy", "openssl": "OpenSSL", "gcm": "AES-GCM alone",
              "x25519": "one X25519", "x25519_pair": "OpenSSL's two", "openssl_open": "OpenSSL",
-             "null": "null call", "tcp_echo": "echo", "ps_echo": "echo"}
+             "null": "null call", "tcp_echo": "echo", "ps_echo": "echo", "alone": "alone"}
 
 
 def quantile(values, q):

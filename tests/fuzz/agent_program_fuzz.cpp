@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Target: programs as an IDS sends them: sevmon_program_item(), the helpers, sevmon_run_slice().
+// Target: programs as an IDS sends them: sevmon_program_item(), the helpers, sevmon_run_slice(), on
+// demand, atomically and standing.
 // The input is a budget, an input of the program's, and instructions. Properties: what is committed
 // runs to an end within its budget, in slices, over memory with holes; nothing stays held between
 // them; the answer verifies and is no longer than its session's; the program's constants stay as
@@ -41,6 +42,8 @@ class Target {
       return;
     }
     check(image, data, given, budget);
+    check_atomic(image, given, budget);
+    check_standing(image, given, budget);
   }
 
  private:
@@ -64,6 +67,39 @@ class Target {
              data),
          "constants stay");
     must(!program.running && program.runs == 1, "the run is over");
+  }
+
+  void check_atomic(const Image& image, const Bytes& given, std::uint64_t budget) {
+    const auto answer = agent_.frame(client_.run_frame(
+        {.program = image.name(), .budget = budget, .flags = SEVMON_RUN_ATOMIC, .pause_us = 1000},
+        given));
+    must(answer.rc > 0, "one call");
+    must(!host_.paused && !host_.frames_held && !host_.targets_held, "nothing stays held");
+    const auto got = client_.result(answer);
+    must(got.report.slices == 1 && got.report.cost <= budget, "one slice, within its budget");
+  }
+
+  /// In slices: as a standing program it has variables of its own, and its result waits.
+  void check_standing(const Image& image, const Bytes& given, std::uint64_t budget) {
+    const sevmon_schedule_head head{
+        .run = {.program = image.name(), .budget = budget, .flags = 0, .pause_us = 0},
+        .min_ms = 10,
+        .max_ms = 20};
+    must(client_.schedule(head, given) == SEVMON_STATUS_OK, "it is scheduled");
+    const auto& programs = *agent_.state().ids[0].programs;
+    for (std::uint64_t ticks = 0; programs.ring.results == 0; ++ticks) {
+      must(ticks <= budget + 1, "ends within its budget");
+      agent_.tick(host_);
+      must(!host_.frames_held && !host_.targets_held, "nothing is held between ticks");
+    }
+    must(client_.unload(image) == SEVMON_STATUS_BUSY, "it is scheduled");
+    must(client_.unschedule(image) == SEVMON_STATUS_OK, "no more");
+    const sevmon_collect collect{.seen = 0, .zero = 0};
+    const auto status = client_.status(SEVMON_ITEM_PROGRAM_COLLECT, bytes_of(collect));
+    must(status == SEVMON_STATUS_OK || status == SEVMON_STATUS_REFUSED, "it leaves, if it fits");
+    client_.status(SEVMON_ITEM_PROGRAM_COLLECT, bytes_of(sevmon_collect{.seen = 1, .zero = 0}));
+    must(programs.ring.used == 0, "and is let go of");
+    must(client_.unload(image) == SEVMON_STATUS_OK, "nothing keeps it");
   }
 
   FakeHost host_;
