@@ -173,5 +173,149 @@ TEST_F(ProgramsTest, EveryCodeHasWords) {
     EXPECT_EQ(describe_status(status, 0).find("status "), std::string::npos) << status;
 }
 
+// ---- Atomic ----
+
+TEST_F(ProgramsTest, RunsAtomically) {
+  Programs programs{*channel_};
+  ProgramRunOptions options;
+  options.pause = std::chrono::milliseconds{5};
+  host_.pause_takes_ns = 1'000'000;
+  const auto run = programs.run(bytes(echo()), text("hello"), options);
+  ASSERT_TRUE(run) << run.error().message();
+  EXPECT_EQ(run->report.paused_ns, 1'000'000u);
+  EXPECT_EQ(host_.pauses, 1u);
+  EXPECT_FALSE(is_truncated(run->report));
+  options.budget = 10;
+  EXPECT_TRUE(is_truncated(programs.run(bytes(endless()), {}, options)->report));
+}
+
+TEST_F(ProgramsTest, RefusesPausesOutOfRange) {
+  Programs programs{*channel_};
+  ProgramRunOptions options;
+  for (const auto us : {0L, -1L, SEVMON_RUN_MAX_PAUSE_US + 1L}) {
+    options.pause = std::chrono::microseconds{us};
+    EXPECT_EQ(programs.run(bytes(echo()), {}, options).error().code, ErrorCode::kUsage) << us;
+  }
+}
+
+// ---- Standing ----
+
+class StandingTest : public ProgramsTest {
+ protected:
+  static ProgramSchedule every(unsigned min_ms, unsigned max_ms) {
+    ProgramSchedule schedule;
+    schedule.min = std::chrono::milliseconds{min_ms};
+    schedule.max = std::chrono::milliseconds{max_ms};
+    schedule.run.pause = std::chrono::milliseconds{1};
+    return schedule;
+  }
+  void ticks(unsigned count) {
+    for (unsigned i = 0; i < count; ++i) agent_.tick(host_);
+  }
+
+  Programs programs_{*channel_};
+};
+
+TEST_F(StandingTest, LeavesResultsUntilTheyWereSeen) {
+  const auto image = echo();
+  const auto ok = programs_.schedule(bytes(image), text("input"), every(100, 200));
+  ASSERT_TRUE(ok) << ok.error().message();
+  ticks(3);
+  auto got = programs_.collect(0);
+  ASSERT_TRUE(got) << got.error().message();
+  ASSERT_EQ(got->runs.size(), 3u);
+  EXPECT_EQ(got->next_number, 4u);
+  EXPECT_EQ(got->skipped, 0u);
+  EXPECT_EQ(got->agent_ns, host_.now_ns);
+  EXPECT_EQ(got->runs[2].head.number, 3u);
+  EXPECT_EQ(got->runs[2].head.flags, SEVMON_RUN_ATOMIC);
+  EXPECT_TRUE(std::ranges::equal(got->runs[2].result, text("input")));
+  got = programs_.collect(2);
+  EXPECT_EQ(got->runs.size(), 1u);
+  EXPECT_EQ(programs_.list()->at(0).max_ms, 200u);
+  EXPECT_EQ(programs_.unload(image.name()).error().code, ErrorCode::kRefused) << "scheduled";
+  ASSERT_TRUE(programs_.unschedule(image.name()));
+  EXPECT_TRUE(programs_.unload(image.name()));
+  EXPECT_EQ(programs_.unschedule(image.name()).error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(StandingTest, SaysWhatDoesNotFitTheClass) {
+  BpfProgram program;  // 5,000 bytes
+  for (const int bytes : {4096, 904})
+    program.load_imm64(1, SEVMON_BPF_ADDRESS(SEVMON_REGION_MAP))
+        .mov(2, bytes)
+        .call(SEVMON_HELPER_APPEND);
+  program.mov(0, 0).exit();
+  ASSERT_TRUE(programs_.schedule(bytes(Image{program, {}, 4096}), {}, every(100, 200)));
+  ticks(1);
+  options_.size_class = SEVMON_CLASS_1_PAGE;
+  const auto file = tests::key_file({tests::test_key()});
+  const auto small = *Channel::open(std::make_unique<HostileWire>(*this, attack_),
+                                    *Key::parse(std::as_bytes(std::span{file})), options_);
+  const auto got = Programs{*small}.collect(0);
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().code, ErrorCode::kRefused);
+  EXPECT_EQ(programs_.collect(0)->runs.size(), 1u);
+}
+
+TEST_F(StandingTest, RefusesSchedulesOutOfRange) {
+  const auto refused = [&](const ProgramSchedule& schedule, std::size_t input = 0) {
+    const Bytes bytes_in(input);
+    const auto ok = programs_.schedule(bytes(echo()), bytes_in, schedule);
+    return !ok && ok.error().code == ErrorCode::kUsage;
+  };
+  EXPECT_TRUE(refused(every(9, 100)));
+  EXPECT_TRUE(refused(every(200, 100)));
+  EXPECT_TRUE(refused(every(100, SEVMON_SCHEDULE_MAX_MS + 1)));
+  auto schedule = every(100, 200);
+  schedule.run.pause = std::chrono::microseconds{25001};
+  EXPECT_TRUE(refused(schedule)) << "over a quarter of the time";
+  EXPECT_TRUE(refused(every(100, 200), 897));
+  EXPECT_FALSE(refused(every(100, 200), 896));
+}
+
+TEST_F(StandingTest, AHostWithoutATimerSaysSo) {
+  auto table = *agent_.state().host;
+  table.wake = nullptr;
+  agent_.state().host = &table;
+  const auto ok = programs_.schedule(bytes(echo()), {}, every(100, 200));
+  agent_.state().host = host_.table();
+  ASSERT_FALSE(ok);
+  EXPECT_EQ(ok.error().code, ErrorCode::kUnsupported);
+}
+
+TEST_F(StandingTest, FindsWhereRunsDidNotCome) {
+  const auto image = echo();
+  ASSERT_TRUE(programs_.schedule(bytes(image), {}, every(100, 200)));
+  ticks(3);
+  host_.advance_seconds(1);  // nothing ran in that time
+  ticks(2);
+  const auto entries = *programs_.list();
+  auto got = *programs_.collect(0);
+  auto gaps = find_gaps(got, entries);
+  ASSERT_EQ(gaps.size(), 1u);
+  EXPECT_EQ(gaps[0].program, image.name());
+  EXPECT_EQ(gaps[0].after, 3u);
+  EXPECT_GE(gaps[0].ns, 1'000'000'000u);
+  EXPECT_EQ(gaps[0].allowed_ns, 700'000'000u);
+  EXPECT_FALSE(gaps[0].is_open);
+
+  host_.advance_seconds(1);
+  got = *programs_.collect(3);
+  gaps = find_gaps(got, entries);
+  ASSERT_EQ(gaps.size(), 1u);
+  EXPECT_EQ(gaps[0].after, 5u);
+  EXPECT_TRUE(gaps[0].is_open) << "still none";
+  got.waiting = 1;
+  EXPECT_TRUE(find_gaps(got, entries).empty()) << "what was not fetched may be the one";
+
+  ticks(1);
+  ASSERT_TRUE(programs_.schedule(bytes(image), {}, every(100, 200)));
+  host_.advance_seconds(1);
+  ticks(1);
+  got = *programs_.collect(6);
+  EXPECT_TRUE(find_gaps(got, entries).empty()) << "the first of a schedule follows nothing";
+}
+
 }  // namespace
 }  // namespace sevmon::ids::test
