@@ -2,8 +2,9 @@
 //
 // What the agent costs without Xen, as JSON for scripts/bench: a list of rows.
 //
-//   bench-native [--quick | --profile ROW]
+//   bench-native [--quick | --programs | --profile ROW]
 //
+//   --programs      only the rows of program_rows.hpp
 //   --profile ROW   run that row alone, for perf: its baselines are missing
 #include <cstdio>
 #include <exception>
@@ -11,16 +12,32 @@
 
 #include "agent.h"
 #include "bench/page_rows.hpp"
+#include "bench/program_rows.hpp"
 
 namespace {
 
 struct Size {
   std::size_t batches;  // of 15 pages
-  unsigned calls, rounds;
+  unsigned calls, programs, rounds;
 };
 
-constexpr Size kWhole{.batches = 4370, .calls = 500, .rounds = 15};  // 256 MiB
-constexpr Size kQuick{.batches = 40, .calls = 5, .rounds = 2};       // does it run?
+constexpr Size kWhole{.batches = 4370, .calls = 500, .programs = 20, .rounds = 15};  // 256 MiB
+constexpr Size kQuick{.batches = 40, .calls = 5, .programs = 1, .rounds = 2};        // does it run?
+
+void print(const sevmon::bench::Rounds& rounds, std::size_t pages, unsigned count) {
+  const nlohmann::ordered_json report{
+      {"pages", pages}, {"rounds", count}, {"rows", rounds.report()}};
+  std::puts(report.dump(2).c_str());
+}
+
+int run_programs(const Size& size) {
+  using namespace sevmon::bench;
+  Rounds rounds;
+  add_program_rows(rounds, size.programs);
+  rounds.run(size.rounds);
+  print(rounds, 0, size.rounds);
+  return 0;
+}
 
 int run(const Size& size, std::string_view only) {
   using namespace sevmon::bench;
@@ -33,14 +50,13 @@ int run(const Size& size, std::string_view only) {
   Rounds rounds;
   add_page_rows(rounds, memory, host);
   add_frame_rows(rounds, host, size.calls);
+  add_program_rows(rounds, size.programs);
   if (!only.empty() && !rounds.keep(only)) {
     std::fprintf(stderr, "bench-native: there is no such row\n");
     return 2;
   }
   rounds.run(size.rounds);
-  const nlohmann::ordered_json report{
-      {"pages", memory.pages()}, {"rounds", size.rounds}, {"rows", rounds.report()}};
-  std::puts(report.dump(2).c_str());
+  print(rounds, memory.pages(), size.rounds);
   return 0;
 }
 
@@ -50,11 +66,13 @@ int main(int argc, char** argv) {
   const std::string_view option = argc > 1 ? argv[1] : "";
   const bool quick = argc == 2 && option == "--quick";
   const bool profile = argc == 3 && option == "--profile";
-  if (argc != 1 && !quick && !profile) {
-    std::fputs("usage: bench-native [--quick | --profile ROW]\n", stderr);
+  const bool programs = argc == 2 && option == "--programs";
+  if (argc != 1 && !quick && !programs && !profile) {
+    std::fputs("usage: bench-native [--quick | --programs | --profile ROW]\n", stderr);
     return 2;
   }
   try {
+    if (programs) return run_programs(kWhole);
     return run(quick ? kQuick : kWhole, profile ? argv[2] : "");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench-native: %s\n", error.what());

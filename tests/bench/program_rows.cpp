@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/program_rows.hpp"
+
+#include <openssl/sha.h>
+
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+
+#include "bench/program_work.hpp"
+#include "program.h"
+
+namespace sevmon::bench {
+namespace {
+
+using tests::BpfProgram;
+
+void require(bool holds, const char* what) {
+  if (!holds) throw std::runtime_error{what};
+}
+
+/// A work's buffer, its last number, and what it costs in the agent.
+class WorkBench {
+ public:
+  explicit WorkBench(ProgramWork work) : work_{std::move(work)} {
+    const auto in_agent = interpret();
+    const auto buffer = buffer_;
+    require(in_agent.second == native().second, "the interpreter and C++ differ");
+    require(buffer == buffer_, "the interpreter and C++ leave other words");
+  }
+
+  const ProgramWork& work() const { return work_; }
+  /// Thousand instructions of the program.
+  double kilo_insns() const { return static_cast<double>(kBudget - run_->budget) / 1000; }
+
+  /// Nanoseconds, and the number.
+  std::pair<std::uint64_t, std::uint64_t> interpret() {
+    buffer_ = work_.words;
+    sevmon_bpf_start(run_.get(), work_.program.insns().data(), work_.program.count(),
+                     buffer_.data(), static_cast<std::uint32_t>(buffer_.size() * 8), kBudget);
+    const auto ns = time_of([&] {
+      while (sevmon_bpf_continue(run_.get(), SEVMON_RUN_SLICE) == SEVMON_RUN_RUNNING) {
+      }
+    });
+    require(run_->state == SEVMON_RUN_DONE, "a program did not end by itself");
+    return {ns, run_->reg[0]};
+  }
+  std::pair<std::uint64_t, std::uint64_t> native() {
+    buffer_ = work_.words;
+    std::uint64_t number = 0;
+    const auto ns = time_of([&] { number = work_.native(buffer_); });
+    return {ns, number};
+  }
+
+ private:
+  static constexpr std::uint64_t kBudget = SEVMON_RUN_MAX_BUDGET;
+  ProgramWork work_;
+  std::vector<std::uint64_t> buffer_;
+  std::unique_ptr<sevmon_bpf_run> run_ = std::make_unique<sevmon_bpf_run>();
+};
+
+/// `per` in one run of `one`, which returns nanoseconds; `runs` of them in a round.
+template <typename One>
+Row program_row(std::string id, std::string title, std::string unit, double per, unsigned runs,
+                One one) {
+  Row row{.id = std::move(id), .title = std::move(title), .unit = std::move(unit)};
+  row.units = per * runs;
+  row.run = [=] {
+    std::uint64_t ns = 0;
+    for (unsigned i = 0; i < runs; ++i) ns += one();
+    return ns;
+  };
+  return row;
+}
+
+void add_work(Rounds& rounds, ProgramWork work, unsigned runs) {
+  const auto bench = std::make_shared<WorkBench>(std::move(work));
+  const std::string id = bench->work().id;
+  const auto add = [&](const std::string& name, const std::string& how, auto one,
+                       std::vector<std::string> baselines) {
+    auto row =
+        program_row(name, bench->work().title + how, "thousand", bench->kilo_insns(), runs, one);
+    row.baselines = std::move(baselines);
+    rounds.add(std::move(row));
+  };
+  add(id + "_c_bpf", ", C", [bench] { return bench->native().first; }, {});
+  add(id + "_bpf", ", agent's interpreter", [bench] { return bench->interpret().first; },
+      {id + "_c_bpf"});
+}
+
+/// The most that the verifier can have to do: the way on comes first, so that all of the body is
+/// looked at again for each register that only some ways set.
+BpfProgram slowest_to_verify() {
+  BpfProgram program;
+  // r1 and r2 are set at the start.
+  for (const unsigned reg : {0, 3, 4, 5, 6, 7, 8, 9})
+    program.add(BPF_JMP | BPF_JEQ, 1, 0, 1, 0).mov(reg, 0);
+  while (program.count() < SEVMON_PROGRAM_MAX_INSNS - 2) program.add(BPF_JMP | BPF_JEQ, 1, 0, 0, 0);
+  program.mov(0, 0).exit();
+  return program;
+}
+
+void add_commit(Rounds& rounds, unsigned runs) {
+  const auto verifier = std::make_shared<sevmon_bpf_verifier>();
+  const auto program = std::make_shared<BpfProgram>(slowest_to_verify());
+  const auto no_helpers = [](std::int32_t, unsigned*) { return false; };
+  const auto verify = [=] {
+    return time_of([&] {
+      const auto verdict =
+          sevmon_bpf_verify(verifier.get(), program->insns().data(), program->count(), no_helpers);
+      require(verdict.reason == SEVMON_VERDICT_OK, "the verifier refuses the program");
+    });
+  };
+  const std::vector<std::uint8_t> image(SEVMON_PROGRAM_MAX_BYTES, 0xa5);
+  const auto digest = [image] {
+    return time_of([&] {
+      std::uint8_t sha256[32];
+      SHA256(image.data(), image.size(), sha256);
+    });
+  };
+  rounds.add(
+      program_row("verify_bpf", "verify 4,096 instructions, the slowest", "call", 1, runs, verify));
+  rounds.add(program_row("sha256_bpf", "SHA-256 of 64 KiB (OpenSSL's)", "call", 1, runs, digest));
+}
+
+}  // namespace
+
+void add_program_rows(Rounds& rounds, unsigned runs) {
+  for (auto* make : {checksum_work, sort_work, chase_work}) add_work(rounds, make(), runs);
+  add_commit(rounds, runs);
+}
+
+}  // namespace sevmon::bench
