@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 
 #include "command.hpp"
 #include "process_json.hpp"
+#include "process_listing.hpp"
 
 namespace sevmon::cli {
 namespace {
@@ -106,30 +108,54 @@ void report_notes(Output& output, const ProcessList& list) {
                 " passes: processes may be missing or wrong");
 }
 
-common::Result<int> run(Session& session, bool tree, bool threads) {
-  const auto kernel = session.kernel(ids::first_process_ranges);
+struct Flags {
+  bool tree = false;
+  bool threads = false;
+  std::optional<std::string> method;
+};
+
+common::Result<ids::ProcessMethod> method_of(const Flags& flags) {
+  using ids::ProcessMethod;
+  if (!flags.method) return flags.threads ? ProcessMethod::kPages : ProcessMethod::kProgram;
+  for (const auto method : {ProcessMethod::kProgram, ProcessMethod::kPages, ProcessMethod::kBoth}) {
+    if (*flags.method != ids::name(method)) continue;
+    if (!flags.threads || method == ProcessMethod::kPages) return method;
+    return common::Error{common::ErrorCode::kUsage, "--threads: threads are listed by pages"};
+  }
+  return common::Error{common::ErrorCode::kUsage,
+                       "--method " + ids::escape(*flags.method) + ": program, pages or both"};
+}
+
+common::Result<int> run(Session& session, const Flags& flags) {
+  const auto method = method_of(flags);
+  if (!method) return method.error();
+  auto listing = list_by_method(session, {.method = *method, .threads = flags.threads});
+  if (!listing) return listing.error();
+  const auto kernel = session.kernel();
   if (!kernel) return kernel.error();
-  const auto list = ids::list_processes(**kernel, {.threads = threads});
-  if (!list) return list.error();
-  session.output.result() = to_json(*list, **kernel);
-  print(session.output, *list, tree);
-  report_notes(session.output, *list);
-  return exit_code(*list);
+  const auto& list = listing->list;
+  auto& result = session.output.result() = to_json(list, **kernel);
+  result["fallback"] = listing->fallback ? Json(ids::escape(*listing->fallback)) : Json();
+  session.command_stats = {{"loading_round_trips", listing->loading_round_trips},
+                           {"list_round_trips", listing->list_round_trips}};
+  print(session.output, list, flags.tree);
+  report_notes(session.output, list);
+  // What was to be compared was not.
+  if (listing->fallback && *method == ids::ProcessMethod::kBoth) return kExitUnknown;
+  return exit_code(list);
 }
 
 }  // namespace
 
 void add_ps(CLI::App& app, const Choose& choose) {
-  struct Flags {
-    bool tree = false;
-    bool threads = false;
-  };
   auto flags = std::make_shared<Flags>();
   auto* command = app.add_subcommand("ps", "list the target's processes");
   command->add_flag("--tree", flags->tree, "children below their parents");
   command->add_flag("--threads", flags->threads, "every thread, not only processes");
+  command->add_option("--method", flags->method,
+                      "program (unless for threads), pages, or both, compared");
   command->callback([flags, choose] {
-    choose("ps", [flags](Session& session) { return run(session, flags->tree, flags->threads); });
+    choose("ps", [flags](Session& session) { return run(session, *flags); });
   });
 }
 

@@ -22,6 +22,8 @@ const char* name(Kind kind) {
       return "hidden-from-tasks";
     case Kind::kTear:
       return "tear";
+    case Kind::kDifference:
+      return "difference";
   }
   return "tear";
 }
@@ -57,6 +59,13 @@ Json to_json(const ProcessList& list, const ids::Kernel& kernel) {
   result["kernel"] = to_json(kernel);
   result["consistency"] = ids::name(list.consistency);
   result["passes"] = list.passes;
+  result["method"] = ids::name(list.method);
+  result["program"] = nullptr;
+  if (list.program.runs > 0)
+    result["program"] = {{"runs", list.program.runs},
+                         {"cost", list.program.cost},
+                         {"slices", list.program.slices},
+                         {"run_ns", list.program.run_ns}};
   result["boot_unix_ns"] = list.boot_unix_ns ? Json(*list.boot_unix_ns) : Json();
   auto& processes = result["processes"] = Json::array();
   for (const auto& process : list.processes) processes.push_back(process_json(process, list));

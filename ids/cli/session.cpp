@@ -205,13 +205,15 @@ Result<common::Gva> Session::resolve(const Place& place) {
 void Session::collect_stats() {
   if (!options.stats || !channel_) return;
   const auto stats = channel_->stats();
-  output.set_stats({{"round_trips", stats.round_trips},
-                    {"requests", stats.frames_sent},
-                    {"responses", stats.frames_received},
-                    {"bytes_sent", stats.bytes_sent},
-                    {"bytes_received", stats.bytes_received},
-                    {"rekeys", stats.rekeys},
-                    {"discarded", stats.discarded}});
+  Json all = {{"round_trips", stats.round_trips},
+              {"requests", stats.frames_sent},
+              {"responses", stats.frames_received},
+              {"bytes_sent", stats.bytes_sent},
+              {"bytes_received", stats.bytes_received},
+              {"rekeys", stats.rekeys},
+              {"discarded", stats.discarded}};
+  all.update(command_stats);
+  output.set_stats(std::move(all));
 }
 
 Result<void> check_answer(const ids::Response& response) {

@@ -55,6 +55,8 @@ class Session {
   /// The key file that the channel's agent has, once there is a channel; empty for an image.
   const std::string& key_path() const { return key_path_; }
 
+  /// More for --stats, of the command itself: numbers.
+  Json command_stats = Json::object();
   /// For --stats, once the command is done.
   void collect_stats();
 

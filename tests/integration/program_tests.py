@@ -13,8 +13,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PROGRAMS = lab.BUILD / "ids" / "programs"
 PROCESSES = PROGRAMS / "processes.bpf.o"
-RECORD = struct.Struct("<5Q3i7I16s")  # struct sevmon_process_record
-TRAILER = struct.Struct("<3Q2Ii4x")   # struct sevmon_processes_trailer
+RECORD = struct.Struct("<5QI3i6I16s")  # struct sevmon_process_record
+TRAILER = struct.Struct("<5Q5Ii")      # struct sevmon_processes_trailer
 DONE = 1
 
 
@@ -57,6 +57,16 @@ class AtomicOnTwoCpus:
         guest.check_alive()
 
 
+def ring(rows, trailer):
+    """Pids in the ring of tasks: a record is there for each id, and says where the ring goes on."""
+    by_task = {row[0]: row for row in rows}
+    pids, at = set(), trailer[2]
+    while at in by_task and by_task[at][6] not in pids:
+        pids.add(by_task[at][6])
+        at = by_task[at][1]
+    return pids
+
+
 class ProgramTests:
     """Mixed into what a Dom0 is tested for."""
 
@@ -69,9 +79,10 @@ class ProgramTests:
         after = {p["pid"]: p for p in self.guest.processes()}
         self.assertEqual(found["state"], "done")
         rows, trailer = records(found["result"])
-        self.assertEqual(trailer[3], DONE, trailer)
-        self.assertEqual(trailer[4], len(rows))
-        ours = {row[5]: row for row in rows}
+        self.assertEqual(trailer[5], DONE, trailer)
+        self.assertEqual(trailer[6], len(rows))
+        self.assertEqual(trailer[8], 0, trailer)
+        ours = {row[6]: row for row in rows}
         self.assertEqual(len(ours), len(rows), "a pid appears twice")
         for pid, truth in before.items():
             if pid not in after or after[pid]["start_ticks"] != truth["start_ticks"]:
@@ -79,11 +90,31 @@ class ProgramTests:
             self.assertIn(pid, ours)
             row = ours[pid]
             both = (truth, after[pid])
-            self.assertIn(row[7], [t["ppid"] for t in both])
-            self.assertIn(row[8], [t["uid"] for t in both])
+            self.assertIn(row[8], [t["ppid"] for t in both])
+            self.assertIn(row[9], [t["uid"] for t in both])
             self.assertEqual(row[3] * 100 // 10**9, truth["start_ticks"])
         self.assertFalse(self.run_program(self.ids, PROCESSES)["loaded"],
                          "another session of the same IDS finds it loaded")
+
+    def test_ps_by_program_takes_one_round_trip(self):
+        """Connected, and with the program in the agent; and pages show the same."""
+        self.ids.ok("ps")
+        for _ in range(3):  # a process that comes or goes meanwhile costs another pass
+            document = self.ids.ok("--json", "--stats", "ps").json
+            stats, found = document["stats"], document["result"]
+            self.assertEqual(found["method"], "program")
+            self.assertEqual(stats["loading_round_trips"], 0)
+            if found["passes"] == 1:
+                break
+        self.assertEqual(stats["list_round_trips"], 1, found)
+        print(f"ps by program: {len(found['processes'])} processes, {stats['round_trips']} round "
+              f"trips with connecting, {found['program']}")
+        both = self.ids.ok("--json", "--stats", "ps", "--method", "both").json["result"]
+        self.assertEqual(both["method"], "both")
+        self.assertEqual(both["notes"], [])
+        paged = self.ids.ok("--json", "--stats", "ps", "--method", "pages").json
+        self.assertEqual(paged["result"]["method"], "pages")
+        self.assertGreater(paged["stats"]["list_round_trips"], 1)
 
     def test_program_that_never_ends(self):
         """Dom0 answers meanwhile, and the machine is as before."""
@@ -123,7 +154,7 @@ class ProgramTests:
         self.assertGreater(found["paused_ns"], 0)
         self.assertGreaterEqual(self.longest()["pause_ns"], found["paused_ns"])
         rows, _ = records(found["result"])
-        self.assertEqual({pid for pid in before if pid in after} - {row[5] for row in rows}, set())
+        self.assertEqual({pid for pid in before if pid in after} - {row[6] for row in rows}, set())
         print(f"an atomic list of {len(rows)} processes: paused {found['paused_ns'] / 1e6:.1f} ms, "
               f"{found['cost']} instructions")
 
@@ -189,8 +220,10 @@ class ProgramTests:
                 self.assertTrue(run["atomic"])
                 self.assertGreater(run["paused_ns"], 0)
                 rows, trailer = records(run["result"])
-                self.assertEqual(trailer[3], DONE)
-                self.assertLessEqual(before & after, {row[5] for row in rows})
+                self.assertEqual(trailer[5], DONE)
+                self.assertLessEqual(before & after, {row[6] for row in rows})
+                # All of one instant: both of the kernel's lists agree.
+                self.assertEqual(ring(rows, trailer), {row[6] for row in rows})
             ends = [run["started_ns"] + run["run_ns"] for run in runs]
             starts = [run["started_ns"] for run in runs]
             between = [(start - end) / 1e6 for end, start in zip(ends, starts[1:])]
@@ -211,13 +244,14 @@ class ProgramTests:
         pid = int(self.guest.shell("sleep 1000 >/dev/null 2>&1 & echo $!"))
         try:
             self.guest.shell(f"insmod /hide.ko pid={pid}")
-            on_demand, _ = records(self.run_program(self.ids, PROCESSES)["result"])
-            self.assertIn(pid, {row[5] for row in on_demand}, "on demand all is well")
+            on_demand = records(self.run_program(self.ids, PROCESSES)["result"])
+            self.assertIn(pid, ring(*on_demand), "on demand all is well")
             self.assertIn(pid, {p["pid"] for p in self.ids.result("ps")["processes"]})
             with self.standing("--every", "200-600", "--pause", "50"):
                 for run in self.wait_for_runs(4)["runs"]:
                     rows, trailer = records(run["result"])
-                    self.assertEqual((run["state"], trailer[3]), ("done", DONE))
-                    self.assertNotIn(pid, {row[5] for row in rows}, "not there when nobody looks")
+                    self.assertEqual((run["state"], trailer[5]), ("done", DONE))
+                    self.assertIn(pid, {row[6] for row in rows}, "it has an id")
+                    self.assertNotIn(pid, ring(rows, trailer), "not there when nobody looks")
         finally:
             self.guest.shell(f"rmmod hide; kill {pid}")

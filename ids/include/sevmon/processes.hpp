@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <sevmon/kernel.hpp>
+#include <sevmon/programs.hpp>
 #include <sevmon/result.hpp>
 #include <sevmon/units.hpp>
 
@@ -21,6 +25,12 @@ enum class Consistency : std::uint8_t {
 
 /// "consistent", "retried", "torn".
 std::string_view name(Consistency consistency);
+
+/// How a list was made.
+enum class ProcessMethod : std::uint8_t { kProgram, kPages, kBoth };
+
+/// "program", "pages", "both".
+std::string_view name(ProcessMethod method);
 
 struct Process {
   common::Gva task{};  // its task_struct
@@ -44,31 +54,56 @@ struct ProcessNote {
     kHiddenFromPids,   // in the ring of tasks, not in the table of ids
     kHiddenFromTasks,  // the other way round
     kTear,             // a pointer or number that cannot be, or a bound was reached
+    kDifference,       // a program and pages show it otherwise: compare_processes()
   } kind = Kind::kTear;
   common::Gva address{};  // of the task, or of what was being read
   std::int32_t pid = 0;   // 0: unknown
   std::string text;       // for people; escaped
 };
 
+/// What the runs of a program took.
+struct ProgramUse {
+  unsigned runs = 0;
+  std::uint64_t cost = 0;    // instructions of their budgets
+  std::uint64_t slices = 0;  // between which the target could change
+  std::uint64_t run_ns = 0;  // the host's clock
+
+  ProgramUse& operator+=(const ProgramUse& more);
+};
+
 struct ProcessList {
   std::vector<Process> processes;  // by pid, then by address
   std::vector<ProcessNote> notes;  // of the last pass; hidden ones only if the pass before agreed
   Consistency consistency = Consistency::kConsistent;
+  ProcessMethod method = ProcessMethod::kPages;
   unsigned passes = 0;
   std::optional<std::int64_t> boot_unix_ns;  // wall-clock time of boot, as the kernel keeps it
+  ProgramUse program;                        // of all passes
 };
+
+/// Runs ids/programs/processes.bpf.c in the target with this input: see ProcessProgram.
+using RunProgram = std::function<common::Result<ProgramRun>(std::span<const std::byte> input)>;
 
 struct ProcessOptions {
   bool threads = false;                // every thread, not only processes
   unsigned max_passes = 4;             // then the list is torn
   std::uint32_t max_tasks = 1U << 17;  // a pass that meets more is torn
+  /// None: by pages. A program does not list threads.
+  RunProgram run_program{};
 };
 
-/// Every process of the target: from init_pid_ns's id table, breadth first, so that a pass takes as
-/// many waves of reads as the longest pointer chain has links; cross-checked at no further cost
-/// with the ring of all tasks. A pass that contradicts itself is repeated in a new epoch.
-/// @return kNotFound when the profile lacks what this needs; errors of the channel.
+/// Every process of the target, from init_pid_ns's id table; cross-checked at no further cost with
+/// the ring of all tasks. By pages it is read breadth first, so that a pass takes as many waves of
+/// reads as the longest pointer chain has links; by program in one run for each answer that it
+/// fills, and only what the ring alone leads to is read by pages. A pass that contradicts itself is
+/// repeated in a new epoch.
+/// @return kNotFound when the profile lacks what this needs; kUsage for threads by program;
+///         kUnsupported when the program cannot do it; errors of the channel and of `run_program`.
 common::Result<ProcessList> list_processes(Kernel& kernel, const ProcessOptions& options = {});
+
+/// By program and then by pages: the program's list, with a note for each difference that every one
+/// of `max_passes` comparisons found. `options.run_program` is needed. @return as list_processes().
+common::Result<ProcessList> compare_processes(Kernel& kernel, const ProcessOptions& options);
 
 /// For AttachOptions::first_ranges.
 std::vector<Range> first_process_ranges(const KernelInfo& info);

@@ -39,7 +39,7 @@ _sevmon() {
     build) options='--output --include' ;;
     types) options='--output' ;;
     verify) options='--include --listing' ;;
-    ps) options='--tree --threads' ;;
+    ps) options='--tree --threads --method' ;;
     read) options='--output --root --physical --zero-fill' ;;
     translate) options='--root' ;;
     vcpu) options='--symbols' ;;

@@ -24,7 +24,7 @@ constexpr std::uint64_t kNoLoad = 0x400;
 constexpr std::uint64_t kIdle = kUninterruptible | kNoLoad;
 constexpr std::uint64_t kRtLockWait = 0x1000;  // v5.16
 constexpr std::uint64_t kFrozen = 0x8000;      // v6.1
-constexpr std::uint64_t kFlagKernelThread = 0x00200000;
+constexpr std::uint64_t kFlagKernelThread = 0x00200000;  // PF_KTHREAD
 constexpr std::string_view kLetters = "RSDTtXZPI";
 
 constexpr std::uint32_t kMaxMemberBytes = 64;  // of the members that are read whole
@@ -113,6 +113,10 @@ class FieldReader {
 
 }  // namespace
 
+bool is_kernel_thread(std::uint64_t flags) {
+  return (flags & kFlagKernelThread) != 0;
+}
+
 char state_letter(std::uint64_t state, std::uint64_t exit_state) {
   std::uint64_t report = (state | exit_state) & kReport;
   if ((state & kIdle) == kIdle) report = kReportIdle;
@@ -187,7 +191,7 @@ Result<Task> TaskLayout::read_task(Memory& memory, Gva address) const {
   task.state = state_letter(read.number(state_), read.number(exit_state_));
   task.start_ns = read.number(start_);
   task.name = read.text(comm_);
-  task.kernel_thread = (read.number(flags_) & kFlagKernelThread) != 0;
+  task.kernel_thread = is_kernel_thread(read.number(flags_));
   task.next = read.pointer(tasks_, list_next_.offset_bytes) - tasks_.offset_bytes;
   task.previous = read.pointer(tasks_, list_previous_.offset_bytes) - tasks_.offset_bytes;
   task.parent = read.pointer(parent_);

@@ -68,6 +68,9 @@ class TaskLayout {
   std::vector<Range> spans_;  // of all that read_task() needs; addresses are offsets
 };
 
+/// `flags`: the member's value.
+bool is_kernel_thread(std::uint64_t flags);
+
 /// As fs/proc/array.c: get_task_state(). `state` and `exit_state` are the members' values.
 char state_letter(std::uint64_t state, std::uint64_t exit_state);
 

@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <map>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@
 
 #include <sevmon/kernel.hpp>
 #include <sevmon/os_version.hpp>
+#include <sevmon/process_program.hpp>
 #include <sevmon/processes.hpp>
 #include <sevmon/translation.hpp>
 
@@ -70,9 +72,8 @@ Outcome run_os_version(ids::Kernel& kernel) {
   return {"ok", {}};
 }
 
-Outcome run_ps(ids::Kernel& kernel, bool threads) {
-  const ids::ProcessOptions options{.threads = threads};
-  const auto list = ids::list_processes(kernel, options);
+Outcome check_list(const common::Result<ids::ProcessList>& list,
+                   const ids::ProcessOptions& options) {
   if (!list) return judge(list.error());
   Outcome outcome{std::string{ids::name(list->consistency)}, {}};
   if (list->processes.size() > options.max_tasks) outcome.broken = "more tasks than the bound";
@@ -85,6 +86,23 @@ Outcome run_ps(ids::Kernel& kernel, bool threads) {
   for (const auto& process : list->processes)
     if (process.name.size() > 16) outcome.broken = "a name over TASK_COMM_LEN";
   return outcome;
+}
+
+Outcome run_ps(ids::Kernel& kernel, bool threads) {
+  const ids::ProcessOptions options{.threads = threads};
+  return check_list(ids::list_processes(kernel, options), options);
+}
+
+/// By the program in the agent; it cannot refuse what is in memory.
+Outcome run_program(ids::Channel& channel, ids::Kernel& kernel) {
+  auto program = ids::ProcessProgram::link(kernel);
+  if (!program) return {"link", program.error().message()};
+  ids::ProcessOptions options;
+  options.run_program = [&](std::span<const std::byte> input) {
+    return program->run(channel, input,
+                        {.domain = {}, .root = kernel.root(), .budget = SEVMON_RUN_MAX_BUDGET});
+  };
+  return check_list(ids::list_processes(kernel, options), options);
 }
 
 Outcome run_translation(ids::Channel& channel, ids::Kernel& kernel) {
@@ -113,6 +131,7 @@ class Runs {
     bool good = note(label, "attach", {"ok", {}});
     good &= note(label, "os-version", run_os_version(*kernel));
     good &= note(label, "ps", run_ps(*kernel, false));
+    good &= note(label, "ps by program", run_program(**channel, *kernel));
     good &= note(label, "ps --threads", run_ps(*kernel, true));
     good &= note(label, "check translation", run_translation(**channel, *kernel));
     most_requests_ = std::max(most_requests_, (*channel)->stats().frames_sent);

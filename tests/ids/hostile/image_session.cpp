@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image_session.hpp"
 
+#include <errno.h>
+
 #include <cstring>
 #include <deque>
 #include <span>
@@ -60,7 +62,9 @@ class Agent final : public ids::FrameTransport {
     shown = &image_;
     const proxy::ServingImage serving{image_.image()};
     std::memcpy(sevmon_work_in(work_.get()), frame.data(), frame.size());
-    const int result = sevmon_agent_frame(&agent_, work_.get(), frame.size());
+    int result = sevmon_agent_frame(&agent_, work_.get(), frame.size());
+    while (result == -ERESTART)  // a program's next slice
+      result = sevmon_agent_continue(&agent_, work_.get(), sevmon_work_token(work_.get()));
     if (result < 0) return Error{ErrorCode::kInternal, std::strerror(-result)};
     const auto* out = reinterpret_cast<const std::byte*>(sevmon_work_out(work_.get()));
     answers_.push_back({.tag = tag, .notice = 0, .frame = {out, out + result}});

@@ -223,7 +223,11 @@ class FakeProcesses {
   };
 
   FakeProcesses(const Shape& shape, std::uint64_t slide)
-      : shape_{shape}, info{make_info(shape)}, slide_{slide} {
+      : FakeProcesses{shape, make_info(shape), slide} {}
+  /// `made` has the members that make_info() gives, wherever they are; `shape` says what is named
+  /// how.
+  FakeProcesses(const Shape& shape, FakeInfo made, std::uint64_t slide)
+      : shape_{shape}, info{std::move(made)}, slide_{slide} {
     const auto init = symbol("init_task");
     write_task(init, {.comm = "swapper/0", .state = 0});
     link_alone(init);
@@ -296,8 +300,8 @@ class FakeProcesses {
     }
     while (id >> (root_shift_ + bits) != 0) {
       const auto top = make_node(root_shift_ + bits, 0, 0);
-      bytes.put(top + 40, root_ | 2);
-      bytes.put(root_ + 8, top);
+      bytes.put(top + slots_at(), root_ | 2);
+      bytes.put(root_ + parent_at(), top);
       root_ = top;
       root_shift_ += bits;
       bytes.put(head_address(), root_ | 2);
@@ -305,19 +309,21 @@ class FakeProcesses {
     auto node = root_;
     for (auto shift = root_shift_; shift > 0; shift -= bits) {
       const auto index = (id >> shift) & (shape_.slots - 1);
-      const auto child = bytes.get(node + 40 + index * 8);
+      const auto child = bytes.get(node + slots_at() + index * 8);
       if (child == 0) {
         const auto made = make_node(shift - bits, node, index);
-        bytes.put(node + 40 + index * 8, made | 2);
+        bytes.put(node + slots_at() + index * 8, made | 2);
         node = made;
       } else {
         node = child & ~3ULL;
       }
     }
-    return node + 40 + (id & (shape_.slots - 1)) * 8;
+    return node + slots_at() + (id & (shape_.slots - 1)) * 8;
   }
   void insert(std::uint64_t id, std::uint64_t object) { bytes.put(slot(id), object); }
   std::uint64_t root() const { return root_; }
+  std::uint64_t slots_at() const { return info.offset("xa_node", "slots"); }
+  std::uint64_t shift_at() const { return info.offset("xa_node", "shift"); }
 
  private:
   Shape shape_;
@@ -327,6 +333,7 @@ class FakeProcesses {
   FakeBytes bytes;
 
  private:
+  std::uint64_t parent_at() const { return info.offset("xa_node", "parent"); }
   bool is_leader(std::int32_t pid) {
     return static_cast<std::int32_t>(bytes.get(member(pid, "tgid"))) == pid;
   }
@@ -336,9 +343,9 @@ class FakeProcesses {
   }
   std::uint64_t make_node(unsigned shift, std::uint64_t parent, std::uint64_t offset) {
     const auto node = allocate(info.sizes_.at("xa_node"));
-    bytes.put(node, shift, 1);
-    bytes.put(node + 1, offset, 1);
-    bytes.put(node + 8, parent);
+    bytes.put(node + shift_at(), shift, 1);
+    bytes.put(node + info.offset("xa_node", "offset"), offset, 1);
+    bytes.put(node + parent_at(), parent);
     return node;
   }
   void link_alone(std::uint64_t address) {

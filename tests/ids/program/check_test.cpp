@@ -24,6 +24,7 @@ std::string text(const ids::ProgramCheck& check) {
 ids::ProgramCheck check_file(const std::string& path, const std::string& kernel) {
   FakeTarget target{kernel};
   target.symbols = {{"init_task", 0xffffffff82a10000},
+                    {"init_pid_ns", 0xffffffff82a18000},
                     {"init_uts_ns", 0xffffffff82a20000},
                     {"first", 0xffffffff82a30000}};
   const auto object = ids::ProgramObject::load(path);

@@ -45,7 +45,7 @@ TEST(RealKernels, ProgramsAreLinkedAndPass) {
         EXPECT_EQ(finding.level, ids::ProgramFinding::Level::kNote) << finding.reason;
       if (std::string_view{name} != "processes") continue;
       EXPECT_FALSE(image->replaced.empty());
-      for (const char* member : {"pid", "tgid", "flags", "comm"})
+      for (const char* member : {"tgid", "flags", "comm"})
         EXPECT_TRUE(line_uses(*image, std::string{"&task->"} + member,
                               profile->member("task_struct", member)->offset_bytes))
             << member;

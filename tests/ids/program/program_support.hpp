@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -95,13 +96,17 @@ class ImageRun {
     while (sevmon_bpf_continue(state.get(), 1000) == SEVMON_RUN_RUNNING) {
     }
     r0 = state->reg[0];
+    cost = budget - state->budget;
     return state->state;
   }
 
   std::map<std::uint64_t, std::uint8_t> memory;  // the target's
+  /// Where what `memory` has not is looked up.
+  std::function<std::optional<std::uint8_t>(std::uint64_t)> look;
   std::vector<std::uint8_t> result;
   std::size_t capacity = 1U << 20;
   std::uint64_t r0 = 0;
+  std::uint64_t cost = 0;
 
   template <typename T>
   T result_at(std::size_t offset) const {
@@ -113,6 +118,12 @@ class ImageRun {
   }
 
  private:
+  std::optional<std::uint8_t> byte_at(std::uint64_t address) const {
+    const auto at = memory.find(address);
+    if (at != memory.end()) return at->second;
+    return look ? look(address) : std::nullopt;
+  }
+
   std::int64_t help(sevmon_bpf_run& run, std::int32_t number) {
     const auto bytes = run.reg[2];
     const bool is_append = number == SEVMON_HELPER_APPEND;
@@ -129,9 +140,9 @@ class ImageRun {
     EXPECT_EQ(number, SEVMON_HELPER_READ);
     std::vector<std::uint8_t> found;
     for (std::uint64_t i = 0; i < bytes; ++i) {
-      const auto at = memory.find(run.reg[3] + i);
-      if (at == memory.end()) break;
-      found.push_back(at->second);
+      const auto byte = byte_at(run.reg[3] + i);
+      if (!byte) break;
+      found.push_back(*byte);
     }
     const bool whole = found.size() == bytes;
     if (!whole) found.assign(bytes, 0);

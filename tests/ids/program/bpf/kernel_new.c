@@ -19,6 +19,55 @@ struct list_head {
   struct list_head *next, *prev;
 };
 
+struct hlist_node {
+  struct hlist_node *next, **pprev;
+};
+
+struct hlist_head {
+  struct hlist_node *first;
+};
+
+enum pid_type { PIDTYPE_PID, PIDTYPE_TGID, PIDTYPE_PGID, PIDTYPE_SID, PIDTYPE_MAX };
+
+struct pid_namespace;
+
+struct upid {
+  int nr;
+  struct pid_namespace *ns;
+};
+
+struct pid {
+  int count;
+  unsigned level;
+  struct hlist_head tasks[PIDTYPE_MAX];
+  struct upid numbers[];
+};
+
+struct xarray {
+  int xa_lock;
+  unsigned xa_flags;
+  void *xa_head;
+};
+
+struct idr {
+  struct xarray idr_rt;
+  unsigned idr_base;
+};
+
+struct pid_namespace {
+  struct idr idr;
+  unsigned pid_allocated;
+};
+
+struct xa_node {
+  unsigned char shift, offset, count, nr_values;
+  struct xa_node *parent;
+  struct xarray *array;
+  struct list_head private_list;
+  void *slots[64];
+  unsigned long marks[3][1];
+};
+
 typedef struct {
   unsigned val;
 } kuid_t;
@@ -56,6 +105,7 @@ struct task_struct {
   const struct cred *real_cred;
   char comm[16];
   struct signal_struct *signal;
+  struct hlist_node pid_links[PIDTYPE_MAX];
 };
 
 struct point point;
@@ -65,3 +115,7 @@ enum colour colour;
 enum wide wide;
 struct cred cred;
 struct signal_struct signal_struct;
+struct pid *pid;
+enum pid_type pid_type;
+struct pid_namespace pid_namespace;
+struct xa_node xa_node;

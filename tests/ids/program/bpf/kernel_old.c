@@ -19,6 +19,58 @@ struct list_head {
   struct list_head *next, *prev;
 };
 
+struct hlist_node {
+  struct hlist_node *next, **pprev;
+};
+
+struct hlist_head {
+  struct hlist_node *first;
+};
+
+enum pid_type { PIDTYPE_PID, PIDTYPE_TGID, PIDTYPE_PGID, PIDTYPE_SID, PIDTYPE_MAX };
+
+struct pid_namespace;
+
+struct upid {
+  int nr;
+  struct pid_namespace *ns;
+};
+
+struct pid {
+  int count;
+  unsigned level;
+  long lock;
+  struct hlist_head tasks[PIDTYPE_MAX];
+  long rcu[2];
+  struct upid numbers[1];
+};
+
+struct xarray {
+  long xa_lock;
+  unsigned xa_flags;
+  void *xa_head;
+};
+
+struct idr {
+  long before;
+  struct xarray idr_rt;
+};
+
+struct pid_namespace {
+  long kref;
+  struct idr idr;
+};
+
+// As with CONFIG_BASE_SMALL.
+struct xa_node {
+  unsigned char count, shift, offset, nr_values;
+  struct xarray *array;
+  struct xa_node *parent;
+  struct list_head private_list;
+  unsigned long marks[3][1];
+  void *slots[16];
+};
+
 typedef struct {
   unsigned val;
 } kuid_t;
@@ -56,6 +108,7 @@ struct task_struct {
   const struct cred *real_cred;
   char comm[16];
   struct signal_struct *signal;
+  struct hlist_node pid_links[PIDTYPE_MAX];
 };
 
 struct point point;
@@ -65,3 +118,7 @@ enum colour colour;
 enum wide wide;
 struct cred cred;
 struct signal_struct signal_struct;
+struct pid *pid;
+enum pid_type pid_type;
+struct pid_namespace pid_namespace;
+struct xa_node xa_node;
