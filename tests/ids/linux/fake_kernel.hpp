@@ -104,6 +104,9 @@ class FakeBytes {
       value = value << 8 | std::to_integer<std::uint64_t>(at(address + static_cast<unsigned>(i)));
     return value;
   }
+  void for_each_page(auto visit) const {
+    for (const auto& [page, bytes] : pages_) visit(page, bytes);
+  }
   void unmap(std::uint64_t address) { pages_.erase(address >> 12); }
   const std::byte* find(std::uint64_t address) const {
     const auto page = pages_.find(address >> 12);
@@ -226,8 +229,9 @@ class FakeProcesses {
       : FakeProcesses{shape, make_info(shape), slide} {}
   /// `made` has the members that make_info() gives, wherever they are; `shape` says what is named
   /// how.
-  FakeProcesses(const Shape& shape, FakeInfo made, std::uint64_t slide)
-      : shape_{shape}, info{std::move(made)}, slide_{slide} {
+  FakeProcesses(const Shape& shape, FakeInfo made, std::uint64_t slide,
+                std::uint64_t task_bytes = 1024)
+      : shape_{shape}, info{std::move(made)}, slide_{slide}, task_bytes_{task_bytes} {
     const auto init = symbol("init_task");
     write_task(init, {.comm = "swapper/0", .state = 0});
     link_alone(init);
@@ -260,7 +264,7 @@ class FakeProcesses {
     if (spec.tgid == 0) add_to_ring(spec.pid);
   }
   void add_unlisted(const Spec& spec) {
-    const auto address = allocate(1024);
+    const auto address = allocate(task_bytes_);
     tasks_[spec.pid] = address;
     write_task(address, spec);
     link_alone(address);
@@ -375,6 +379,7 @@ class FakeProcesses {
   }
 
   std::uint64_t slide_;
+  std::uint64_t task_bytes_;
   std::uint64_t next_free_ = 0xffff888000100000;
   std::uint64_t root_ = 0;
   unsigned root_shift_ = 0;
