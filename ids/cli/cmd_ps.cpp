@@ -111,11 +111,14 @@ void report_notes(Output& output, const ProcessList& list) {
 struct Flags {
   bool tree = false;
   bool threads = false;
+  bool atomic = false;
   std::optional<std::string> method;
 };
 
 common::Result<ids::ProcessMethod> method_of(const Flags& flags) {
   using ids::ProcessMethod;
+  if (flags.atomic && (flags.threads || flags.method == "pages"))
+    return common::Error{common::ErrorCode::kUsage, "--atomic: only a program can be"};
   if (!flags.method) return flags.threads ? ProcessMethod::kPages : ProcessMethod::kProgram;
   for (const auto method : {ProcessMethod::kProgram, ProcessMethod::kPages, ProcessMethod::kBoth}) {
     if (*flags.method != ids::name(method)) continue;
@@ -129,7 +132,8 @@ common::Result<ids::ProcessMethod> method_of(const Flags& flags) {
 common::Result<int> run(Session& session, const Flags& flags) {
   const auto method = method_of(flags);
   if (!method) return method.error();
-  auto listing = list_by_method(session, {.method = *method, .threads = flags.threads});
+  auto listing = list_by_method(
+      session, {.method = *method, .threads = flags.threads, .atomic = flags.atomic});
   if (!listing) return listing.error();
   const auto kernel = session.kernel();
   if (!kernel) return kernel.error();
@@ -152,6 +156,8 @@ void add_ps(CLI::App& app, const Choose& choose) {
   auto* command = app.add_subcommand("ps", "list the target's processes");
   command->add_flag("--tree", flags->tree, "children below their parents");
   command->add_flag("--threads", flags->threads, "every thread, not only processes");
+  command->add_flag("--atomic", flags->atomic,
+                    "with the target's vCPUs paused while the program runs");
   command->add_option("--method", flags->method,
                       "program (unless for threads), pages, or both, compared");
   command->callback([flags, choose] {

@@ -65,7 +65,8 @@ Json to_json(const ProcessList& list, const ids::Kernel& kernel) {
     result["program"] = {{"runs", list.program.runs},
                          {"cost", list.program.cost},
                          {"slices", list.program.slices},
-                         {"run_ns", list.program.run_ns}};
+                         {"run_ns", list.program.run_ns},
+                         {"paused_ns", list.program.paused_ns}};
   result["boot_unix_ns"] = list.boot_unix_ns ? Json(*list.boot_unix_ns) : Json();
   auto& processes = result["processes"] = Json::array();
   for (const auto& process : list.processes) processes.push_back(process_json(process, list));

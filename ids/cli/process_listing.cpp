@@ -30,6 +30,7 @@ Result<ids::ProcessList> list_by_program(Session& session, ids::Kernel& kernel,
     ids::ProgramRunOptions run;
     run.domain = session.domain();
     run.root = kernel.root();
+    if (options.atomic) run.pause = ids::kDefaultPause;
     return program->run(**channel, input, run);
   };
   auto list = options.method == ProcessMethod::kBoth ? ids::compare_processes(kernel, by_program)

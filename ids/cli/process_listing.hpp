@@ -15,6 +15,7 @@ namespace sevmon::cli {
 struct ListingOptions {
   ids::ProcessMethod method = ids::ProcessMethod::kProgram;
   bool threads = false;  // by pages only
+  bool atomic = false;   // by program only: with the target's vCPUs paused
 };
 
 struct Listing {

@@ -109,6 +109,9 @@ class ProgramTests:
         self.assertEqual(stats["list_round_trips"], 1, found)
         print(f"ps by program: {len(found['processes'])} processes, {stats['round_trips']} round "
               f"trips with connecting, {found['program']}")
+        atomic = self.ids.result("ps", "--atomic")
+        self.assertEqual(atomic["consistency"], "consistent", "of one instant")
+        self.assertGreater(atomic["program"]["paused_ns"], 0)
         both = self.ids.ok("--json", "--stats", "ps", "--method", "both").json["result"]
         self.assertEqual(both["method"], "both")
         self.assertEqual(both["notes"], [])

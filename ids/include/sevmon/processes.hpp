@@ -64,9 +64,10 @@ struct ProcessNote {
 /// What the runs of a program took.
 struct ProgramUse {
   unsigned runs = 0;
-  std::uint64_t cost = 0;    // instructions of their budgets
-  std::uint64_t slices = 0;  // between which the target could change
-  std::uint64_t run_ns = 0;  // the host's clock
+  std::uint64_t cost = 0;       // instructions of their budgets
+  std::uint64_t slices = 0;     // between which the target could change
+  std::uint64_t run_ns = 0;     // the host's clock
+  std::uint64_t paused_ns = 0;  // of that, with the target's vCPUs paused
 
   ProgramUse& operator+=(const ProgramUse& more);
 };

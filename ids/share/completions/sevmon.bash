@@ -39,7 +39,7 @@ _sevmon() {
     build) options='--output --include' ;;
     types) options='--output' ;;
     verify) options='--include --listing' ;;
-    ps) options='--tree --threads --method' ;;
+    ps) options='--tree --threads --method --atomic' ;;
     read) options='--output --root --physical --zero-fill' ;;
     translate) options='--root' ;;
     vcpu) options='--symbols' ;;

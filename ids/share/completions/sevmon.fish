@@ -35,6 +35,7 @@ complete -c sevmon -n "__fish_seen_subcommand_from results" -l dump -d 'bytes, t
 complete -c sevmon -n "__fish_seen_subcommand_from ps" -l tree -d 'children below parents'
 complete -c sevmon -n "__fish_seen_subcommand_from ps" -l threads -d 'every thread'
 complete -c sevmon -n "__fish_seen_subcommand_from ps" -l method -x -a 'program pages both' -d 'how to list them'
+complete -c sevmon -n "__fish_seen_subcommand_from ps" -l atomic -d 'pause the target'
 complete -c sevmon -n "__fish_seen_subcommand_from read translate" -l root -x -d 'page table'
 complete -c sevmon -n "__fish_seen_subcommand_from read" -l physical -d 'guest-physical address'
 complete -c sevmon -n "__fish_seen_subcommand_from read" -l zero-fill -d 'zeros where nothing is'

@@ -62,6 +62,7 @@ class Reader {
     use.cost += run.report.cost;
     use.slices += run.report.slices;
     use.run_ns += run.report.ended_ns - run.report.started_ns;
+    use.paused_ns += run.report.paused_ns;
   }
 
   /// One run's result. Returns whether another has to follow.

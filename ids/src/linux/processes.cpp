@@ -56,6 +56,7 @@ ProgramUse& ProgramUse::operator+=(const ProgramUse& more) {
   cost += more.cost;
   slices += more.slices;
   run_ns += more.run_ns;
+  paused_ns += more.paused_ns;
   return *this;
 }
 

@@ -96,6 +96,8 @@ class Command(unittest.TestCase):
     def test_bad_arguments_exit_2(self):
         for arguments in (
             [], ["no-such-command"], ["ps", "--no-such-option"], ["ps", "extra"],
+            ["ps", "--method", "paged"],
+            ["ps", "--threads", "--method", "both"], ["ps", "--atomic", "--method", "pages"],
             ["read"], ["read", "0x0"], ["translate"], ["profile"], ["profile", "build"],
             ["profile", "no-such"], ["keygen"], ["keygen", "a"], ["vcpu", "-1"], ["vcpu", "x"],
             ["vcpu", "0x1"], ["status", "--connect"],
