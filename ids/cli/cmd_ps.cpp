@@ -120,13 +120,14 @@ common::Result<ids::ProcessMethod> method_of(const Flags& flags) {
   if (flags.atomic && (flags.threads || flags.method == "pages"))
     return common::Error{common::ErrorCode::kUsage, "--atomic: only a program can be"};
   if (!flags.method) return flags.threads ? ProcessMethod::kPages : ProcessMethod::kProgram;
-  for (const auto method : {ProcessMethod::kProgram, ProcessMethod::kPages, ProcessMethod::kBoth}) {
+  for (const auto method : {ProcessMethod::kProgram, ProcessMethod::kPages, ProcessMethod::kBoth,
+                            ProcessMethod::kStanding}) {
     if (*flags.method != ids::name(method)) continue;
     if (!flags.threads || method == ProcessMethod::kPages) return method;
     return common::Error{common::ErrorCode::kUsage, "--threads: threads are listed by pages"};
   }
-  return common::Error{common::ErrorCode::kUsage,
-                       "--method " + ids::escape(*flags.method) + ": program, pages or both"};
+  return common::Error{common::ErrorCode::kUsage, "--method " + ids::escape(*flags.method) +
+                                                      ": program, pages, both or standing"};
 }
 
 common::Result<int> run(Session& session, const Flags& flags) {
@@ -145,7 +146,7 @@ common::Result<int> run(Session& session, const Flags& flags) {
   print(session.output, list, flags.tree);
   report_notes(session.output, list);
   // What was to be compared was not.
-  if (listing->fallback && *method == ids::ProcessMethod::kBoth) return kExitUnknown;
+  if (listing->fallback && *method != ids::ProcessMethod::kProgram) return kExitUnknown;
   return exit_code(list);
 }
 
@@ -158,8 +159,10 @@ void add_ps(CLI::App& app, const Choose& choose) {
   command->add_flag("--threads", flags->threads, "every thread, not only processes");
   command->add_flag("--atomic", flags->atomic,
                     "with the target's vCPUs paused while the program runs");
-  command->add_option("--method", flags->method,
-                      "program (unless for threads), pages, or both, compared");
+  command->add_option(
+      "--method", flags->method,
+      "program (unless for threads), pages, both, compared, or standing: by Xen itself,\n"
+      "compared with requests");
   command->callback([flags, choose] {
     choose("ps", [flags](Session& session) { return run(session, *flags); });
   });

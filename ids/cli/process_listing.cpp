@@ -19,6 +19,27 @@ bool is_about_program(const common::Error& error) {
          error.code == ErrorCode::kNotFound || error.code == ErrorCode::kTooLarge;
 }
 
+/// What Xen lists by itself, compared with what requests list meanwhile.
+Result<ids::ProcessList> list_standing(Session& session, ids::Kernel& kernel,
+                                       const ids::ProcessProgram& program,
+                                       const ids::ProcessOptions& by_program) {
+  ids::ProgramSchedule schedule;
+  schedule.run.domain = session.domain();
+  schedule.run.root = kernel.root();
+  const auto channel = session.channel();
+  if (!channel) return channel.error();
+  auto standing = ids::StandingProcesses::start(**channel, program, schedule);
+  if (!standing) return standing.error();
+  ids::ProcessOptions unasked;
+  unasked.run_program = [&](std::span<const std::byte> input) { return standing->next(input); };
+  ids::ProcessOptions asked = by_program;
+  asked.run_program = [&](std::span<const std::byte> input) {
+    standing->restart();
+    return by_program.run_program(input);
+  };
+  return ids::compare_processes(kernel, unasked, asked);
+}
+
 Result<ids::ProcessList> list_by_program(Session& session, ids::Kernel& kernel,
                                          const ListingOptions& options, Listing& listing) {
   auto program = ids::ProcessProgram::link(kernel);
@@ -33,8 +54,10 @@ Result<ids::ProcessList> list_by_program(Session& session, ids::Kernel& kernel,
     if (options.atomic) run.pause = ids::kDefaultPause;
     return program->run(**channel, input, run);
   };
-  auto list = options.method == ProcessMethod::kBoth ? ids::compare_processes(kernel, by_program)
-                                                     : ids::list_processes(kernel, by_program);
+  auto list = options.method == ProcessMethod::kStanding
+                  ? list_standing(session, kernel, *program, by_program)
+              : options.method == ProcessMethod::kBoth ? ids::compare_processes(kernel, by_program)
+                                                       : ids::list_processes(kernel, by_program);
   listing.loading_round_trips = program->loading_round_trips();
   return list;
 }

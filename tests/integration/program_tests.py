@@ -259,5 +259,23 @@ class ProgramTests:
                     hidden.append(pid not in ring(rows, trailer))
                 # A run can fall into a call that collects results, where it is there.
                 self.assertGreater(sum(hidden), len(hidden) // 2, "not there when nobody looks")
+            self.check_that_standing_lists_differ(pid)
         finally:
             self.guest.shell(f"rmmod hide; kill {pid}")
+
+    def check_that_standing_lists_differ(self, pid):
+        """One command says it, and leaves nothing behind in the agent."""
+        outcome = self.ids("--json", "ps", "--method", "standing")
+        self.assertEqual(outcome.code, 1, outcome)
+        notes = outcome.json["result"]["notes"]
+        self.assertEqual({note["pid"] for note in notes}, {pid}, notes)
+        self.assertEqual({note["kind"] for note in notes}, {"hidden-from-tasks", "difference"})
+        self.assertEqual(self.collected()["runs"], [])
+        self.assertEqual({entry["max_ms"] for entry in
+                          self.ids.result("program", "list")["programs"]}, {0})
+
+    def test_standing_list_and_requests_agree(self):
+        ours = self.ids.result("ps", "--method", "standing")
+        self.assertEqual((ours["method"], ours["fallback"], ours["notes"]),
+                         ("standing", None, []))
+        self.assertGreater(len(ours["processes"]), 30)

@@ -27,9 +27,9 @@ enum class Consistency : std::uint8_t {
 std::string_view name(Consistency consistency);
 
 /// How a list was made.
-enum class ProcessMethod : std::uint8_t { kProgram, kPages, kBoth };
+enum class ProcessMethod : std::uint8_t { kProgram, kPages, kBoth, kStanding };
 
-/// "program", "pages", "both".
+/// "program", "pages", "both", "standing".
 std::string_view name(ProcessMethod method);
 
 struct Process {
@@ -54,7 +54,7 @@ struct ProcessNote {
     kHiddenFromPids,   // in the ring of tasks, not in the table of ids
     kHiddenFromTasks,  // the other way round
     kTear,             // a pointer or number that cannot be, or a bound was reached
-    kDifference,       // a program and pages show it otherwise: compare_processes()
+    kDifference,       // two ways show it otherwise: compare_processes()
   } kind = Kind::kTear;
   common::Gva address{};  // of the task, or of what was being read
   std::int32_t pid = 0;   // 0: unknown
@@ -102,9 +102,12 @@ struct ProcessOptions {
 ///         kUnsupported when the program cannot do it; errors of the channel and of `run_program`.
 common::Result<ProcessList> list_processes(Kernel& kernel, const ProcessOptions& options = {});
 
-/// By program and then by pages: the program's list, with a note for each difference that every one
-/// of `max_passes` comparisons found. `options.run_program` is needed. @return as list_processes().
-common::Result<ProcessList> compare_processes(Kernel& kernel, const ProcessOptions& options);
+/// By program and then another way: the program's list, with a note for each difference that every
+/// one of `max_passes` comparisons found. `options.run_program` is needed. The other way is
+/// `other.run_program`: then `options` is taken to be of a standing program, and `other` of
+/// requests; without one, pages. @return as list_processes().
+common::Result<ProcessList> compare_processes(Kernel& kernel, const ProcessOptions& options,
+                                              const ProcessOptions& other = {});
 
 /// For AttachOptions::first_ranges.
 std::vector<Range> first_process_ranges(const KernelInfo& info);

@@ -33,44 +33,53 @@ Fields fields_of(const Process& process) {
 /// By process and what differs, so that two comparisons can be held against each other.
 using Differences = std::map<std::tuple<Gva, std::int32_t, std::string_view>, std::string>;
 
-Differences differences(const ProcessList& by_program, const ProcessList& by_pages) {
+/// The two ways, in a note's words.
+struct Ways {
+  std::string_view ours, theirs;
+};
+
+Differences differences(const ProcessList& our_list, const ProcessList& their_list,
+                        const Ways& ways) {
+  const std::string ours_by{ways.ours}, theirs_by{ways.theirs};
   std::map<std::pair<Gva, std::int32_t>, const Process*> others;
-  for (const auto& process : by_pages.processes) others[{process.task, process.pid}] = &process;
+  for (const auto& process : their_list.processes) others[{process.task, process.pid}] = &process;
   Differences found;
-  for (const auto& process : by_program.processes) {
+  for (const auto& process : our_list.processes) {
     const auto other = others.extract({process.task, process.pid});
     if (other.empty()) {
       found[{process.task, process.pid, "process"}] =
-          '"' + escape(process.name) + "\" is found by the program and not by pages";
+          '"' + escape(process.name) + "\" is found by " + ours_by + " and not by " + theirs_by;
       continue;
     }
     const auto ours = fields_of(process), theirs = fields_of(*other.mapped());
     for (std::size_t i = 0; i < ours.size(); ++i)
       if (ours[i].second != theirs[i].second)
-        found[{process.task, process.pid, ours[i].first}] = std::string{ours[i].first} + ": " +
-                                                            ours[i].second + " by the program, " +
-                                                            theirs[i].second + " by pages";
+        found[{process.task, process.pid, ours[i].first}] =
+            std::string{ours[i].first} + ": " + ours[i].second + " by " + ours_by + ", " +
+            theirs[i].second + " by " + theirs_by;
   }
   for (const auto& [place, process] : others)
     found[{place.first, place.second, "process"}] =
-        '"' + escape(process->name) + "\" is found by pages and not by the program";
+        '"' + escape(process->name) + "\" is found by " + theirs_by + " and not by " + ours_by;
   return found;
 }
 
 }  // namespace
 
-Result<ProcessList> compare_processes(Kernel& kernel, const ProcessOptions& options) {
-  ProcessOptions paged = options;
-  paged.run_program = nullptr;
+Result<ProcessList> compare_processes(Kernel& kernel, const ProcessOptions& options,
+                                      const ProcessOptions& other_options) {
+  const bool is_standing = other_options.run_program != nullptr;
+  const Ways ways =
+      is_standing ? Ways{"the standing program", "requests"} : Ways{"the program", "pages"};
   Differences before;
   unsigned passes = 0;
   ProgramUse use;
   for (unsigned tries = 1;; ++tries) {
     auto list = list_processes(kernel, options);
     if (!list) return list.error();
-    const auto other = list_processes(kernel, paged);
+    const auto other = list_processes(kernel, other_options);
     if (!other) return other.error();
-    list->method = ProcessMethod::kBoth;
+    list->method = is_standing ? ProcessMethod::kStanding : ProcessMethod::kBoth;
     list->passes = passes += list->passes + other->passes;
     list->program = use += list->program;
     if (other->consistency == Consistency::kTorn) {
@@ -80,7 +89,7 @@ Result<ProcessList> compare_processes(Kernel& kernel, const ProcessOptions& opti
     if (list->consistency == Consistency::kTorn) return list;
 
     // What came or went between the two lists differs once, not twice.
-    auto now = differences(*list, *other);
+    auto now = differences(*list, *other, ways);
     if (tries > 1)
       std::erase_if(now, [&](const auto& each) { return !before.contains(each.first); });
     if (!now.empty() && tries < options.max_passes) {

@@ -203,8 +203,10 @@ class Pass {
       const Task& task = found->second;
       append_pointed(task, ranges);
       if (task.pid != task.tgid) continue;  // threads are not in the ring
+      // A task that was taken out of the ring leads nowhere; walk_ring() says when one in it does.
       for (const Gva other : {task.next, task.previous})
-        if (!tasks_.contains(other.value) && !unreadable_.contains(other.value))
+        if (is_kernel_pointer(other.value) && !tasks_.contains(other.value) &&
+            !unreadable_.contains(other.value))
           unknown.insert(other);
     }
     if (tasks_.size() + unknown.size() > options_.max_tasks) {

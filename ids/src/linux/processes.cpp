@@ -47,6 +47,8 @@ std::string_view name(ProcessMethod method) {
       return "pages";
     case ProcessMethod::kBoth:
       return "both";
+    case ProcessMethod::kStanding:
+      return "standing";
   }
   return "pages";
 }

@@ -22,8 +22,8 @@ constexpr std::uint64_t kReport = 0x7f;
 constexpr std::uint64_t kReportIdle = 0x80;
 constexpr std::uint64_t kNoLoad = 0x400;
 constexpr std::uint64_t kIdle = kUninterruptible | kNoLoad;
-constexpr std::uint64_t kRtLockWait = 0x1000;  // v5.16
-constexpr std::uint64_t kFrozen = 0x8000;      // v6.1
+constexpr std::uint64_t kRtLockWait = 0x1000;            // v5.16
+constexpr std::uint64_t kFrozen = 0x8000;                // v6.1
 constexpr std::uint64_t kFlagKernelThread = 0x00200000;  // PF_KTHREAD
 constexpr std::string_view kLetters = "RSDTtXZPI";
 
