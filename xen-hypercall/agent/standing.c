@@ -290,18 +290,37 @@ static bool work_on(struct sevmon_agent *agent, uint64_t now_ns)
     return false;
 }
 
+/*
+ * All standing programs together leave time to the target: three times as long
+ * as it was paused, and as long as a slice took to others on that CPU.
+ */
+static void rest(struct sevmon_standing *standing, uint64_t began_ns,
+                 uint64_t now_ns)
+{
+    unsigned int times = 1;
+
+    if ( standing->run.order.asked.flags & SEVMON_RUN_ATOMIC )
+        times = SEVMON_SCHEDULE_PAUSE_PART - 1;
+    standing->rest_until_ns = now_ns + times * (now_ns - began_ns);
+}
+
 void sevmon_agent_tick(struct sevmon_agent *agent)
 {
-    uint64_t began_ns = agent->host->time_ns();
-    bool goes_on = work_on(agent, began_ns);
-    uint64_t now_ns = agent->host->time_ns(), due_ns;
+    struct sevmon_standing *standing = agent->standing;
+    uint64_t began_ns = agent->host->time_ns(), now_ns, due_ns;
+    bool goes_on = standing->ids != NULL;
 
-    sevmon_longest(&agent->longest_standing_ns, now_ns - began_ns);
-    /* A run in slices leaves the CPU to others for as long again. */
-    if ( goes_on )
-        due_ns = now_ns + (now_ns - began_ns);
-    else
-        next_due(agent, &due_ns);
+    if ( began_ns >= standing->rest_until_ns )
+    {
+        goes_on = work_on(agent, began_ns);
+        now_ns = agent->host->time_ns();
+        rest(standing, began_ns, now_ns);
+        sevmon_longest(&agent->longest_standing_ns, now_ns - began_ns);
+    }
+
+    next_due(agent, &due_ns);
+    if ( goes_on || due_ns < standing->rest_until_ns )
+        due_ns = standing->rest_until_ns;
     if ( due_ns != NEVER )
         agent->host->wake(due_ns);
 }

@@ -32,6 +32,7 @@ struct sevmon_schedule {
 struct sevmon_standing {
     struct sevmon_ids *ids; /* whose run it is; NULL: none */
     bool has_room;          /* for its result; otherwise it is skipped */
+    uint64_t rest_until_ns; /* nothing runs before, whatever is due */
     struct sevmon_run run;
 };
 

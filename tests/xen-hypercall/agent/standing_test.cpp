@@ -354,6 +354,29 @@ TEST_F(Standing, ARunInSlicesLeavesTimeBetweenThem) {
   EXPECT_GE(got.results.at(0).first.report.slices, 10u);
 }
 
+TEST_F(Standing, AllTogetherPauseTheTargetForAQuarterOfTheTime) {
+  for (unsigned i = 0; i < SEVMON_MAX_PROGRAMS; ++i) {
+    auto head = every(load(counting(8 + 8 * i), 64), 40, 40);
+    head.run.flags = SEVMON_RUN_ATOMIC, head.run.pause_us = 10000;
+    ASSERT_EQ(client.schedule(head), SEVMON_STATUS_OK);
+  }
+  host.pause_takes_ns = 8 * kMs;
+  const std::uint64_t began = host.now_ns;
+  std::uint64_t paused = 0;
+  for (unsigned i = 0; i < 100; ++i) {
+    ticks(1);
+    if (i % 8 == 0) {  // an earlier time that somebody asks for changes nothing
+      host.wake_at = host.now_ns.load();
+      ticks(1);
+    }
+    const auto got = client.collect();
+    for (const auto& [head, bytes] : got.results) paused += head.report.paused_ns;
+    client.collect(~0ULL);
+  }
+  EXPECT_GE(paused, 50 * 8 * kMs) << "they ran";
+  EXPECT_LE(paused * SEVMON_SCHEDULE_PAUSE_PART, host.now_ns - began + 50 * kMs);
+}
+
 TEST_F(Standing, WhatIsTakenOffRunsNoMore) {
   const auto image = load(counting());
   schedule(image);
