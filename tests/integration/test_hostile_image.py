@@ -25,7 +25,7 @@ class HostileImageTests:
         self.assertIn("Fail: 0\n", done.stdout)
 
     def test_altered(self):
-        self.run_over("hostile-image", "--runs", "2000" if lab.FULL else "200")
+        self.run_over("hostile-image", "--runs", "2000" if lab.FULL else "100")
 
     def test_redirected(self):
         self.run_over("redirected-image")

@@ -93,10 +93,19 @@ Outcome run_ps(ids::Kernel& kernel, bool threads) {
   return check_list(ids::list_processes(kernel, options), options);
 }
 
+/// Linked once for each place that the kernel is taken to be at.
+ids::ProcessProgram* program_for(ids::Kernel& kernel) {
+  static std::map<std::uint64_t, ids::ProcessProgram> linked;
+  const auto slide = kernel.slide_bytes();
+  if (const auto found = linked.find(slide); found != linked.end()) return &found->second;
+  auto program = ids::ProcessProgram::link(kernel);
+  return program ? &linked.emplace(slide, *std::move(program)).first->second : nullptr;
+}
+
 /// By the program in the agent; it cannot refuse what is in memory.
 Outcome run_program(ids::Channel& channel, ids::Kernel& kernel) {
-  auto program = ids::ProcessProgram::link(kernel);
-  if (!program) return {"link", program.error().message()};
+  auto* const program = program_for(kernel);
+  if (program == nullptr) return {"link", "the program does not link"};
   ids::ProcessOptions options;
   options.run_program = [&](std::span<const std::byte> input) {
     return program->run(channel, input,
