@@ -71,6 +71,7 @@ class StandingProcesses {
   StandingProcesses(Channel& channel, std::uint64_t name, std::chrono::milliseconds max);
   static ProgramRun give(StandingRun run);
   common::Result<void> wait();
+  void note_arrival(std::span<const StandingRun> runs);
 
   Channel* channel_;
   std::uint64_t name_;

@@ -45,7 +45,19 @@ StandingProcesses::~StandingProcesses() {
   Programs programs{*channel_};
   // The agent may be gone by now, and with it the schedule: there is nobody to tell.
   static_cast<void>(programs.unschedule(name_));
+  // Also of what ran since the last answer.
+  const auto rest = programs.collect(forget_);
+  if (!rest) return;
+  note_arrival(rest->runs);
   if (forget_ != 0) static_cast<void>(programs.collect(forget_));
+}
+
+void StandingProcesses::note_arrival(std::span<const StandingRun> runs) {
+  // Only what this made is let go of: behind the first result of another's, all stay.
+  for (const auto& run : runs) {
+    if (!is_ours_ || run.head.program != name_ || run.head.number <= first_) return;
+    forget_ = run.head.number;
+  }
 }
 
 Result<StandingProcesses> StandingProcesses::start(Channel& channel, const ProcessProgram& program,
@@ -91,16 +103,11 @@ Result<void> StandingProcesses::wait() {
   std::this_thread::sleep_for(quiet);
   auto collected = Programs{*channel_}.collect(forget_);
   if (!collected) return collected.error();
-  bool is_all_ours = is_ours_;
+  note_arrival(collected->runs);
   for (auto& run : collected->runs) {
-    const bool is_new = run.head.program == name_ && run.head.number > last_;
-    // Only what this made is let go of: behind the first result of another's, all stay.
-    is_all_ours = is_all_ours && run.head.program == name_ && run.head.number > first_;
-    if (is_all_ours) forget_ = run.head.number;
-    if (is_new) {
-      last_ = run.head.number;
-      runs_.push_back(std::move(run));
-    }
+    if (run.head.program != name_ || run.head.number <= last_) continue;
+    last_ = run.head.number;
+    runs_.push_back(std::move(run));
   }
   if (!runs_.empty()) return {};
   if (collected->waiting != 0)
