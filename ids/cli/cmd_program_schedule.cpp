@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -125,22 +126,35 @@ void report_standing(Output& output, const ids::StandingRun& run, bool dump) {
   if (dump) report_bytes(output, bytes);
 }
 
+/// What arrived, and what kept the rest from arriving.
+struct Arrived {
+  ids::Collected all;
+  std::optional<Error> error;
+};
+
 /// All that waits, over as many answers as it takes; what has arrived is let go of, unless `keep`.
-Result<ids::Collected> collect_all(ids::Programs& programs, bool keep) {
-  auto all = programs.collect(0);
-  if (keep) return all;
-  while (all && !all->runs.empty()) {
-    auto more = programs.collect(all->runs.back().head.number);
-    if (!more) return more.error();
-    const bool is_over = more->runs.empty();
-    std::ranges::move(more->runs, std::back_inserter(all->runs));
-    all->agent_ns = more->agent_ns;
-    all->next_number = more->next_number;
-    all->skipped = more->skipped;
-    all->waiting = more->waiting;
-    if (is_over) break;
+/// Each answer lets go of the one before: one that gets lost must not take that with it.
+Result<Arrived> collect_all(ids::Programs& programs, bool keep) {
+  auto first = programs.collect(0);
+  if (!first) return first.error();
+  Arrived arrived{.all = *std::move(first), .error = {}};
+  auto& all = arrived.all;
+  const auto last = all.next_number - 1;  // what comes meanwhile is the next command's
+  while (!keep && !all.runs.empty()) {
+    const auto seen = all.runs.back().head.number;
+    auto more = programs.collect(seen);
+    if (!more) {
+      arrived.error = more.error();
+      break;
+    }
+    all.agent_ns = more->agent_ns;
+    all.waiting = more->waiting;
+    if (seen >= last || more->runs.empty()) break;
+    std::ranges::move(more->runs, std::back_inserter(all.runs));
+    all.next_number = more->next_number;
+    all.skipped = more->skipped;
   }
-  return all;
+  return arrived;
 }
 
 /// Runs that have a number and left no result: those before the first one here were told before.
@@ -157,8 +171,9 @@ Result<int> results(Session& session, const Arguments& arguments) {
   ids::Programs programs{**channel};
   const auto entries = programs.list();
   if (!entries) return entries.error();
-  const auto collected = collect_all(programs, arguments.keep);
-  if (!collected) return collected.error();
+  const auto arrived = collect_all(programs, arguments.keep);
+  if (!arrived) return arrived.error();
+  const auto* const collected = &arrived->all;
 
   auto& output = session.output;
   output.result() = {{"next_number", collected->next_number},
@@ -184,7 +199,14 @@ Result<int> results(Session& session, const Arguments& arguments) {
     output.warn(std::to_string(missing) +
                 " runs did not take place: nobody collected, and there was no room left");
   if (collected->runs.empty()) output.line("no results");
-  return gaps.empty() && missing == 0 ? kExitOk : kExitFindings;
+  const auto blind = std::ranges::count_if(
+      collected->runs, [](const auto& run) { return run.head.report.state != SEVMON_RUN_DONE; });
+  if (blind) output.warn(std::to_string(blind) + " runs did not come to their end");
+  if (arrived->error) {
+    output.warn("the rest is not here: " + arrived->error->message());
+    return kExitUnknown;
+  }
+  return gaps.empty() && missing == 0 && blind == 0 ? kExitOk : kExitFindings;
 }
 
 }  // namespace

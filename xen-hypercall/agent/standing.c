@@ -178,7 +178,10 @@ static bool find_root(struct sevmon_run *run,
 
     status = host->target_get(run->order.domid, &run->target);
     if ( status != SEVMON_ANSWER_OK )
-        return true; /* as the first slice will say */
+    {
+        run->bpf.state = SEVMON_RUN_NO_TARGET;
+        return true;
+    }
     status = host->vcpu_root(&run->target, schedule->vcpu, &run->root.frame,
                              &levels);
     host->target_put(&run->target);

@@ -16,6 +16,12 @@ std::uint64_t name_of(const sevmon_program_entry& entry) {
   return name;
 }
 
+/// What could not pause the target, or had nothing to begin at, ends no gap.
+bool saw_something(const sevmon_run_report& report) {
+  return report.state != SEVMON_RUN_NOT_PAUSED && report.state != SEVMON_RUN_NO_TARGET &&
+         report.state != SEVMON_RUN_NO_ROOT;
+}
+
 }  // namespace
 
 std::vector<StandingGap> find_gaps(const Collected& collected,
@@ -23,14 +29,15 @@ std::vector<StandingGap> find_gaps(const Collected& collected,
   std::vector<StandingGap> gaps;
   for (const auto& entry : entries) {
     if (entry.max_ms == 0) continue;
-    StandingGap gap{.program = name_of(entry), .allowed_ns = entry.max_ms * 1'000'000 + kSlackNs};
+    StandingGap gap{.program = name_of(entry),
+                    .allowed_ns = std::uint64_t{entry.max_ms} * 1'000'000 + kSlackNs};
     std::uint64_t ended_ns = 0;
     const auto look = [&](std::uint64_t now_ns) {
       gap.ns = now_ns > ended_ns ? now_ns - ended_ns : 0;
       if (gap.after != 0 && gap.ns > gap.allowed_ns) gaps.push_back(gap);
     };
     for (const auto& run : collected.runs) {
-      if (run.head.program != gap.program) continue;
+      if (run.head.program != gap.program || !saw_something(run.head.report)) continue;
       // The first run of a schedule follows none of it.
       if (run.head.report.runs != 0) look(run.head.report.started_ns);
       gap.after = run.head.number;

@@ -317,5 +317,29 @@ TEST_F(StandingTest, FindsWhereRunsDidNotCome) {
   EXPECT_TRUE(find_gaps(got, entries).empty()) << "the first of a schedule follows nothing";
 }
 
+TEST_F(StandingTest, LongIntervalsAreAllowedAsLongAsTheyAre) {
+  const auto image = echo();
+  ASSERT_TRUE(programs_.schedule(bytes(image), {}, every(4000, 5000)));
+  ticks(3);
+  const auto entries = *programs_.list();
+  EXPECT_TRUE(find_gaps(*programs_.collect(0), entries).empty());
+  host_.advance_seconds(6);
+  const auto gaps = find_gaps(*programs_.collect(0), entries);
+  ASSERT_EQ(gaps.size(), 1u);
+  EXPECT_EQ(gaps[0].allowed_ns, 5'500'000'000u);
+}
+
+TEST_F(StandingTest, RunsThatSawNothingEndNoGap) {
+  ASSERT_TRUE(programs_.schedule(bytes(echo()), {}, every(100, 200)));
+  ticks(1);
+  host_.can_pause = false;
+  ticks(10);
+  const auto got = *programs_.collect(0);
+  EXPECT_EQ(got.runs.back().head.report.state, SEVMON_RUN_NOT_PAUSED);
+  const auto gaps = find_gaps(got, *programs_.list());
+  ASSERT_EQ(gaps.size(), 1u);
+  EXPECT_EQ(gaps[0].after, 1u);
+}
+
 }  // namespace
 }  // namespace sevmon::ids::test
