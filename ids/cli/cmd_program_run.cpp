@@ -121,9 +121,13 @@ Result<int> list(Session& session) {
                                            {"runs", entry.runs},
                                            {"used_ns", entry.used_ns},
                                            {"min_ms", entry.min_ms},
-                                           {"max_ms", entry.max_ms}});
-    const auto schedule =
-        ", every " + std::to_string(entry.min_ms) + " to " + std::to_string(entry.max_ms) + " ms";
+                                           {"max_ms", entry.max_ms},
+                                           {"scheduled_ns", entry.scheduled_ns},
+                                           {"standing_runs", entry.standing_runs},
+                                           {"standing_ns", entry.standing_ns}});
+    const auto schedule = ", every " + std::to_string(entry.min_ms) + " to " +
+                          std::to_string(entry.max_ms) +
+                          " ms: " + std::to_string(entry.standing_runs) + " runs by itself";
     output.line(ids::hex_address(name) + "  " + std::to_string(entry.bytes) + " bytes, " +
                 std::to_string(entry.runs) + " runs" + (is_ready ? "" : ", not loaded yet") +
                 (entry.max_ms ? schedule : ""));

@@ -169,10 +169,11 @@ Result<int> results(Session& session, const Arguments& arguments) {
   const auto channel = session.channel();
   if (!channel) return channel.error();
   ids::Programs programs{**channel};
-  const auto entries = programs.list();
-  if (!entries) return entries.error();
   const auto arrived = collect_all(programs, arguments.keep);
   if (!arrived) return arrived.error();
+  // After them: what ran meanwhile is no gap.
+  const auto entries = programs.list();
+  if (!entries && !arrived->error) return entries.error();
   const auto* const collected = &arrived->all;
 
   auto& output = session.output;
@@ -182,16 +183,17 @@ Result<int> results(Session& session, const Arguments& arguments) {
                      {"runs", Json::array()},
                      {"gaps", Json::array()}};
   for (const auto& run : collected->runs) report_standing(output, run, arguments.dump);
-  const auto gaps = ids::find_gaps(*collected, *entries);
+  const auto gaps =
+      entries ? ids::find_gaps(*collected, *entries) : std::vector<ids::StandingGap>{};
   for (const auto& gap : gaps) {
     output.result()["gaps"].push_back({{"program", ids::hex_address(gap.program)},
                                        {"after", gap.after},
                                        {"ns", gap.ns},
                                        {"allowed_ns", gap.allowed_ns},
                                        {"open", gap.is_open}});
-    output.warn(ids::hex_address(gap.program) + " did not run for " + at_seconds(gap.ns) +
-                " after number " + std::to_string(gap.after) + ", which is over " +
-                at_seconds(gap.allowed_ns));
+    const auto after = gap.after ? " after number " + std::to_string(gap.after) : std::string{};
+    output.warn(ids::hex_address(gap.program) + " did not run for " + at_seconds(gap.ns) + after +
+                ", which is over " + at_seconds(gap.allowed_ns));
   }
   const auto missing = count_missing(*collected);
   output.result()["missing"] = missing;

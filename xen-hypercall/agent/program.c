@@ -71,10 +71,7 @@ static void describe(const struct sevmon_program *program, uint8_t *out)
     entry->runs = program->runs;
     entry->used_ns = program->used_ns;
     if ( program->schedule.on )
-    {
-        entry->min_ms = program->schedule.min_ms;
-        entry->max_ms = program->schedule.max_ms;
-    }
+        sevmon_schedule_describe(&program->schedule, entry);
 }
 
 static unsigned int begin(struct sevmon_ids *ids, uint64_t now_ns,
@@ -260,7 +257,10 @@ static unsigned int unload(struct sevmon_ids *ids, uint64_t now_ns,
     else if ( !is_idle(program) )
         status = SEVMON_STATUS_BUSY;
     else
+    {
         program->state = SEVMON_PROGRAM_FREE;
+        sevmon_wipe(program->map, sizeof(program->map));
+    }
     sevmon_unlock(&ids->lock);
 
     return status;

@@ -36,14 +36,16 @@ static bool is_valid(const struct sevmon_schedule_head *asked)
 static void fill(struct sevmon_program *program,
                  const struct sevmon_request_head *head,
                  const struct sevmon_schedule_head *asked,
-                 uint32_t input_bytes)
+                 uint32_t input_bytes, uint64_t now_ns)
 {
     struct sevmon_schedule *schedule = &program->schedule;
 
     schedule->on = true;
     schedule->min_ms = asked->min_ms;
     schedule->max_ms = asked->max_ms;
+    schedule->since_ns = now_ns;
     schedule->runs = 0;
+    schedule->last_ns = 0;
     schedule->root_kind = head->root_kind;
     schedule->vcpu = head->vcpu;
     schedule->root.frame = head->root_frame;
@@ -79,7 +81,7 @@ unsigned int sevmon_schedule(struct sevmon_agent *agent,
         status = SEVMON_STATUS_BUSY;
     else
     {
-        fill(program, head, asked, item->bytes - sizeof(*asked));
+        fill(program, head, asked, item->bytes - sizeof(*asked), now_ns);
         program->schedule.due_ns = due_ns;
         program->used_ns = now_ns;
     }
@@ -89,6 +91,27 @@ unsigned int sevmon_schedule(struct sevmon_agent *agent,
         agent->host->wake(due_ns);
 
     return status;
+}
+
+void sevmon_schedule_describe(const struct sevmon_schedule *schedule,
+                              struct sevmon_program_entry *entry)
+{
+    entry->min_ms = schedule->min_ms;
+    entry->max_ms = schedule->max_ms;
+    entry->scheduled_ns = schedule->since_ns;
+    entry->standing_runs = schedule->runs;
+    entry->standing_ns = schedule->last_ns;
+}
+
+/* What it knew of the target is of no more use.  Needs the IDS's lock. */
+static void end_schedule(struct sevmon_schedule *schedule)
+{
+    schedule->on = false;
+    /* The tick's, as long as it runs; it ends that run. */
+    if ( schedule->running )
+        return;
+    sevmon_wipe(schedule->map, sizeof(schedule->map));
+    sevmon_wipe(&schedule->order, sizeof(schedule->order));
 }
 
 unsigned int sevmon_unschedule(struct sevmon_ids *ids,
@@ -102,7 +125,7 @@ unsigned int sevmon_unschedule(struct sevmon_ids *ids,
     sevmon_lock(&ids->lock);
     program = sevmon_program_find(ids->programs, asked->program);
     if ( program )
-        program->schedule.on = false;
+        end_schedule(&program->schedule);
     sevmon_unlock(&ids->lock);
 
     return program ? SEVMON_STATUS_OK : SEVMON_STATUS_NO_PROGRAM;
@@ -252,7 +275,8 @@ static void finish(struct sevmon_agent *agent)
     struct sevmon_run *run = &standing->run;
     struct sevmon_schedule *schedule = &run->program->schedule;
     struct sevmon_ring *ring = &ids->programs->ring;
-    uint64_t due_ns = draw_due(agent, agent->host->time_ns(), schedule->min_ms,
+    uint64_t now_ns = agent->host->time_ns();
+    uint64_t due_ns = draw_due(agent, now_ns, schedule->min_ms,
                                schedule->max_ms);
 
     sevmon_lock(&ids->lock);
@@ -261,14 +285,29 @@ static void finish(struct sevmon_agent *agent)
     else if ( schedule->on )
     {
         run->report.runs = schedule->runs++;
+        schedule->last_ns = now_ns;
         put(ring, run);
     }
     schedule->due_ns = due_ns;
     schedule->running = false;
+    if ( !schedule->on )
+        end_schedule(schedule);
     sevmon_unlock(&ids->lock);
 
     sevmon_run_wipe(run);
     standing->ids = NULL;
+}
+
+/* Its schedule can end between two slices. */
+static bool is_wanted(struct sevmon_standing *standing)
+{
+    bool wanted;
+
+    sevmon_lock(&standing->ids->lock);
+    wanted = standing->run.program->schedule.on;
+    sevmon_unlock(&standing->ids->lock);
+
+    return wanted;
 }
 
 /* A slice of what is due.  Returns whether more of the same is left. */
@@ -286,7 +325,8 @@ static bool work_on(struct sevmon_agent *agent, uint64_t now_ns)
         if ( standing->has_room )
             begin(agent);
     }
-    if ( standing->has_room && !sevmon_run_slice(&standing->run) )
+    if ( standing->has_room && is_wanted(standing) &&
+         !sevmon_run_slice(&standing->run) )
         return true;
     finish(agent);
 

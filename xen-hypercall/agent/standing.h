@@ -23,7 +23,9 @@ struct sevmon_schedule {
     uint32_t min_ms;
     uint32_t max_ms;
     uint64_t due_ns;
-    uint64_t runs; /* that ended */
+    uint64_t since_ns;
+    uint64_t runs;    /* that ended */
+    uint64_t last_ns; /* when the last of them did */
     struct sevmon_root root; /* SEVMON_ROOT_FRAME */
     struct sevmon_order order;
     uint8_t map[SEVMON_PROGRAM_MAX_MAP_BYTES] __attribute__((__aligned__(8)));
@@ -46,6 +48,10 @@ unsigned int sevmon_schedule(struct sevmon_agent *agent,
                              struct sevmon_ids *ids,
                              const struct sevmon_request_head *head,
                              const struct sevmon_item *item);
+
+/* Of one that is on.  Needs the IDS's lock. */
+void sevmon_schedule_describe(const struct sevmon_schedule *schedule,
+                              struct sevmon_program_entry *entry);
 
 /* Returns SEVMON_STATUS_OK, also if it had none; BAD_ITEM, NO_PROGRAM. */
 unsigned int sevmon_unschedule(struct sevmon_ids *ids,

@@ -85,6 +85,8 @@ unsigned int sevmon_walk(const struct sevmon_host *host,
     memset(out, 0, sizeof(*out));
     out->levels = root->levels;
     *level = 0;
+    if ( root->levels != 4 && root->levels != 5 )
+        return SEVMON_STATUS_BAD_TABLE;
     if ( !is_canonical(gva, root->levels) )
         return SEVMON_STATUS_NOT_CANONICAL;
     if ( is_forbidden(target, gva) )

@@ -19,12 +19,15 @@
  */
 static bool pausing;
 
+/* Only those that were asked: a guest can get another vCPU meanwhile. */
+static unsigned int paused_vcpus;
+
 static void let_go(struct domain *d)
 {
     struct vcpu *v;
 
     for_each_vcpu ( d, v )
-        if ( v != current )
+        if ( v != current && v->vcpu_id < paused_vcpus )
             vcpu_unpause(v);
     smp_mb();
     ACCESS_ONCE(pausing) = false;
@@ -52,11 +55,16 @@ bool cf_check sevmon_pause(struct sevmon_target *target, uint64_t until_ns)
     if ( test_and_set_bool(pausing) )
         return false;
 
+    paused_vcpus = 0;
     for_each_vcpu ( d, v )
+    {
         if ( v != current )
             vcpu_pause_nosync(v);
+        paused_vcpus = v->vcpu_id + 1;
+    }
     for_each_vcpu ( d, v )
-        if ( v != current && !has_stopped(v, until_ns) )
+        if ( v != current && v->vcpu_id < paused_vcpus &&
+             !has_stopped(v, until_ns) )
         {
             let_go(d);
             return false;

@@ -40,15 +40,32 @@ static void cf_check expired(void *unused)
     tasklet_schedule(&tasklet);
 }
 
+/*
+ * On any CPU: a vCPU of the target's that always loses the same one would learn
+ * from that when it is looked at.
+ */
+static unsigned int draw_cpu(void)
+{
+    unsigned int cpu = smp_processor_id(), draw;
+
+    if ( !sevmon_random(&draw, sizeof(draw)) )
+        for ( draw %= num_online_cpus(); draw; draw-- )
+            cpu = cpumask_cycle(cpu, &cpu_online_map);
+
+    return cpu;
+}
+
 /* An earlier time that it is set to stays: the tick asks for more. */
 void cf_check sevmon_wake(uint64_t at_ns)
 {
+    unsigned int cpu = draw_cpu();
     s_time_t at = at_ns;
 
     spin_lock(&wake_lock);
     if ( !wake_at || at < wake_at )
     {
         wake_at = at;
+        migrate_timer(&timer, cpu);
         set_timer(&timer, at);
     }
     spin_unlock(&wake_lock);

@@ -141,10 +141,14 @@ struct sevmon_program_entry {
     uint32_t state;   /* SEVMON_PROGRAM_* */
     uint64_t runs;    /* that ended */
     uint64_t used_ns; /* the host's clock, when it was last named */
-    uint32_t min_ms;  /* its schedule's; no schedule: 0 */
+    uint32_t min_ms;  /* its schedule's; no schedule: all of these are 0 */
     uint32_t max_ms;
+    uint64_t scheduled_ns;
+    uint64_t standing_runs; /* that ended */
+    uint64_t standing_ns;   /* when the last of them did; 0: none */
+    uint64_t zero;
 };
-SEVMON_WIRE_SIZE(struct sevmon_program_entry, 64);
+SEVMON_WIRE_SIZE(struct sevmon_program_entry, 96);
 
 #define SEVMON_PROGRAM_FREE    0
 #define SEVMON_PROGRAM_LOADING 1

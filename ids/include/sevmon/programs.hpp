@@ -115,14 +115,15 @@ class Programs {
 /// A time in which a standing program did not run although it should have.
 struct StandingGap {
   std::uint64_t program = 0;
-  std::uint64_t after = 0;       // the number of the run before it
+  std::uint64_t after = 0;       // the number of the run before it; 0: none was collected with it
   std::uint64_t ns = 0;          // from its end
   std::uint64_t allowed_ns = 0;  // the schedule's longest interval, and what others may take
   bool is_open = false;          // up to the answer: no run came after it
 };
 
 /// Where runs of `entries`' schedules came late, or have not come yet, by the host's clock. A run
-/// that was skipped ends no gap: it saw nothing.
+/// that was skipped ends no gap: it saw nothing. `entries` are listed after `collected`, so that
+/// a run between the two is none.
 std::vector<StandingGap> find_gaps(const Collected& collected,
                                    std::span<const sevmon_program_entry> entries);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstring>
 
 #include <sevmon/programs.hpp>
@@ -34,8 +35,10 @@ std::vector<StandingGap> find_gaps(const Collected& collected,
     std::uint64_t ended_ns = 0;
     const auto look = [&](std::uint64_t now_ns) {
       gap.ns = now_ns > ended_ns ? now_ns - ended_ns : 0;
-      if (gap.after != 0 && gap.ns > gap.allowed_ns) gaps.push_back(gap);
+      if (ended_ns != 0 && gap.ns > gap.allowed_ns) gaps.push_back(gap);
     };
+    // As far as nothing of it is here: what the agent itself says of it.
+    const auto begun_ns = std::max(entry.scheduled_ns, entry.standing_ns);
     for (const auto& run : collected.runs) {
       if (run.head.program != gap.program || !saw_something(run.head.report)) continue;
       // The first run of a schedule follows none of it.
@@ -44,7 +47,9 @@ std::vector<StandingGap> find_gaps(const Collected& collected,
       ended_ns = run.head.report.ended_ns;
     }
     gap.is_open = true;
-    if (collected.waiting == 0) look(collected.agent_ns);
+    if (collected.waiting != 0) continue;
+    if (gap.after == 0) ended_ns = begun_ns;
+    look(collected.agent_ns);
   }
   return gaps;
 }

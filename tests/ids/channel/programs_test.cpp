@@ -317,6 +317,28 @@ TEST_F(StandingTest, FindsWhereRunsDidNotCome) {
   EXPECT_TRUE(find_gaps(got, entries).empty()) << "the first of a schedule follows nothing";
 }
 
+TEST_F(StandingTest, FindsThatNothingRanSinceTheLastCollection) {
+  const auto image = echo();
+  ASSERT_TRUE(programs_.schedule(bytes(image), {}, every(100, 200)));
+  EXPECT_TRUE(find_gaps(*programs_.collect(0), *programs_.list()).empty()) << "not due yet";
+  host_.advance_seconds(1);
+  auto gaps = find_gaps(*programs_.collect(0), *programs_.list());
+  ASSERT_EQ(gaps.size(), 1u) << "not even the first";
+  EXPECT_EQ(gaps[0].after, 0u);
+  EXPECT_TRUE(gaps[0].is_open);
+
+  ticks(2);
+  EXPECT_TRUE(find_gaps(*programs_.collect(2), *programs_.list()).empty());
+  EXPECT_EQ(programs_.list()->at(0).standing_runs, 2u);
+  host_.advance_seconds(1);
+  const auto got = *programs_.collect(2);
+  ASSERT_TRUE(got.runs.empty()) << "all of them were let go of";
+  gaps = find_gaps(got, *programs_.list());
+  ASSERT_EQ(gaps.size(), 1u);
+  EXPECT_GE(gaps[0].ns, 1'000'000'000u);
+  EXPECT_LT(gaps[0].ns, 1'500'000'000u) << "since the last run, not since the schedule";
+}
+
 TEST_F(StandingTest, LongIntervalsAreAllowedAsLongAsTheyAre) {
   const auto image = echo();
   ASSERT_TRUE(programs_.schedule(bytes(image), {}, every(4000, 5000)));

@@ -383,9 +383,15 @@ TEST_F(Standing, WhatIsTakenOffRunsNoMore) {
   ticks(1);
   EXPECT_EQ(client.list()[0].min_ms, 100u);
   EXPECT_EQ(client.list()[0].max_ms, 300u);
+  EXPECT_EQ(client.list()[0].standing_runs, 1u);
+  EXPECT_GT(client.list()[0].standing_ns, client.list()[0].scheduled_ns);
+  EXPECT_LE(client.list()[0].standing_ns, host.now_ns);
   EXPECT_EQ(client.unload(image), SEVMON_STATUS_BUSY) << "it is scheduled";
   EXPECT_EQ(client.unschedule(image), SEVMON_STATUS_OK);
   EXPECT_EQ(client.list()[0].max_ms, 0u);
+  EXPECT_EQ(client.list()[0].scheduled_ns, 0u);
+  EXPECT_EQ(client.list()[0].standing_runs, 0u);
+  EXPECT_EQ(client.list()[0].standing_ns, 0u);
   ticks(1);
   EXPECT_EQ(host.wake_at, 0u) << "nothing is due";
   EXPECT_EQ(client.collect().results.size(), 1u) << "what was seen stays";
@@ -402,8 +408,9 @@ TEST_F(Standing, WhatIsTakenOffDuringARunLeavesNoResult) {
   ticks(1);
   EXPECT_EQ(client.unschedule(image), SEVMON_STATUS_OK);
   EXPECT_EQ(client.unload(image), SEVMON_STATUS_BUSY);
-  ticks(4);
+  ticks(1);
   EXPECT_TRUE(client.collect().results.empty());
+  EXPECT_EQ(client.collect().head.next_number, 1u);
   EXPECT_EQ(client.unload(image), SEVMON_STATUS_OK);
 }
 
