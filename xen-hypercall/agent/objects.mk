@@ -10,6 +10,7 @@ sevmon-agent-y += handshake.o
 sevmon-agent-y += hash.o
 sevmon-agent-y += helpers.o
 sevmon-agent-y += keyfile.o
+sevmon-agent-y += lane.o
 sevmon-agent-y += noise.o
 sevmon-agent-y += program.o
 sevmon-agent-y += request.o
