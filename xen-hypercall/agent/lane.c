@@ -86,6 +86,13 @@ static void look(const struct sevmon_lane *lane, struct said *said)
     said->claim = load(&ids->claim);
 }
 
+/* The claim first, so that nobody takes the rest for indices of his. */
+static void clear(struct sevmon_lane *lane)
+{
+    store(&agent_line(lane)->accepted, 0);
+    memset(lane->memory, 0, SEVMON_SHM_CONTROL_BYTES);
+}
+
 void sevmon_lane_init(struct sevmon_lane *lane, void *memory,
                       unsigned int lanes)
 {
@@ -93,14 +100,18 @@ void sevmon_lane_init(struct sevmon_lane *lane, void *memory,
 
     memset(lane, 0, sizeof(*lane));
     lane->memory = memory;
+    clear(lane);
     line = agent_line(lane);
-
-    /* First, so that nobody takes the rest for indices of his claim. */
-    store(&line->accepted, 0);
-    memset(memory, 0, SEVMON_SHM_CONTROL_BYTES);
     line->version = SEVMON_SHM_VERSION;
     line->lanes = lanes;
     __atomic_store_n(&line->magic, SEVMON_SHM_MAGIC, __ATOMIC_RELEASE);
+}
+
+void sevmon_lane_end(struct sevmon_lane *lane)
+{
+    lane->claim = 0;
+    lane->serves = false;
+    clear(lane);
 }
 
 void sevmon_lane_set_poll(struct sevmon_lane *lane, uint32_t poll_ns)

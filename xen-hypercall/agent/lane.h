@@ -41,6 +41,9 @@ enum sevmon_lane_state {
 void sevmon_lane_init(struct sevmon_lane *lane, void *memory,
                       unsigned int lanes);
 
+/* Serve it no more.  A client that is there finds out. */
+void sevmon_lane_end(struct sevmon_lane *lane);
+
 /*
  * Would sevmon_lane_poll() find something to do?  Looks at one cache line of
  * shared memory and uses no vector register, so a timer's interrupt may ask.

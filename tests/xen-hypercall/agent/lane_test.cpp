@@ -262,6 +262,15 @@ TEST_F(Lane, AStartOfTheAgentEndsTheClient) {
   come(kClaim);
 }
 
+TEST_F(Lane, AnEndIsSeen) {
+  shake();
+  lane.client.send(hello_frame(test_key().ids_id), 1);
+  sevmon_lane_end(&lane.state);
+  EXPECT_EQ(lane.memory.agent().accepted, 0u);
+  EXPECT_EQ(lane.memory.agent().magic, 0u);
+  EXPECT_FALSE(lane.is_due());
+}
+
 TEST_F(Lane, TwoLanesDoNotMeet) {
   HostedLane other{agent, 2};
   other.client.claim(77);
