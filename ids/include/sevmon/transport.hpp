@@ -46,4 +46,20 @@ common::Result<std::unique_ptr<FrameTransport>> connect_tcp(const std::string& h
                                                             const std::string& port,
                                                             std::chrono::milliseconds timeout);
 
+/// Memory that an agent's host and this process both map, or one lane of it (docs/protocol.md, 8).
+class ShmLane;
+
+/// Open and map `path`, a device's resource2 or a file, and take its first lane that no other
+/// client has, for as long as the result lives. Needs nothing of the system afterwards. From the
+/// first call on this process handles SIGBUS for these mappings: a file that is cut is no crash.
+/// @return kIo; kUnsupported: no file; kTruncated: too small; kConnect: all lanes are taken.
+common::Result<std::shared_ptr<ShmLane>> open_shm(const std::string& path);
+
+/// Begin to speak to the agent at the lane's other end. Whoever spoke over this lane before, in
+/// this process, is cut off.
+/// @return kConnect: no agent made this memory its own; kTimeout: one did, and does not answer now;
+///         kUnsupported: another version.
+common::Result<std::unique_ptr<FrameTransport>> connect_shm(std::shared_ptr<ShmLane> lane,
+                                                            std::chrono::milliseconds timeout);
+
 }  // namespace sevmon::ids
