@@ -184,7 +184,7 @@ Result<int> run(Session& session, const Flags& flags) {
   if (auto ok = session.check_target(); !ok) return ok.error();
   session.reconnects = true;
   // A wrong path shall not look like an outage.
-  if (session.options.connect->starts_with("tcp:"))
+  if (!session.options.connect->starts_with("image:"))
     for (const auto& path : session.options.keys)
       if (const auto key = ids::Key::load(path); !key) return key.error();
   std::vector<const ids::KernelInfo*> kernels;

@@ -21,7 +21,7 @@ struct Globals {
 };
 
 void add_globals(CLI::App& app, Globals& globals) {
-  app.add_option("--connect", globals.connect, "the target: tcp:HOST:PORT or image:FILE");
+  app.add_option("--connect", globals.connect, "the target: tcp:HOST:PORT, shm:FILE or image:FILE");
   app.add_option("--key", globals.keys,
                  "this IDS's key file; given twice: the second if the first fails")
       ->allow_extra_args(false)

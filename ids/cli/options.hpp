@@ -17,7 +17,7 @@ enum class Color : std::uint8_t { kAuto, kAlways, kNever };
 inline constexpr std::size_t kMaxKeys = 2;
 
 struct Options {
-  std::optional<std::string> connect;  // "tcp:HOST:PORT" or "image:FILE"
+  std::optional<std::string> connect;  // as parse_target() takes it
   /// In the order in which they are tried; more than one while keys change.
   std::vector<std::string> keys;
   std::optional<std::string> config;  // given on the command line: must exist

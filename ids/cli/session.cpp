@@ -26,19 +26,6 @@ Error usage(std::string detail) {
   return {ErrorCode::kUsage, std::move(detail)};
 }
 
-struct Address {
-  std::string host, port;
-};
-
-Result<Address> parse_tcp(std::string_view target) {
-  const auto colon = target.rfind(':');
-  std::string host{target.substr(0, colon == target.npos ? 0 : colon)};
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  if (host.empty() || colon + 1 == target.size())
-    return usage("--connect tcp:" + ids::escape(target) + ": tcp:HOST:PORT is needed");
-  return Address{std::move(host), std::string{target.substr(colon + 1)}};
-}
-
 /// What an agent without the key looks like, and a relay that wants the other key tried: so an old
 /// key must not be kept for longer than keys take to change.
 bool is_about_key(const Error& error) {
@@ -79,10 +66,21 @@ Result<void> Session::confine_process() const {
                  options.user.value_or(reconnects ? "root" : ""));
 }
 
-Result<std::unique_ptr<ids::Channel>> Session::open_tcp(
-    std::string_view target, const ids::ChannelOptions& channel_options) {
-  const auto address = parse_tcp(target);
-  if (!address) return address.error();
+Result<std::unique_ptr<ids::FrameTransport>> Session::reach(const Target& target,
+                                                            std::chrono::milliseconds timeout) {
+  if (target.kind == Target::Kind::kTcp) return ids::connect_tcp(target.host, target.port, timeout);
+  // Once: a confined process could not open it again.
+  if (!lane_) {
+    auto lane = ids::open_shm(target.path);
+    if (!lane) return lane.error();
+    lane_ = *std::move(lane);
+  }
+  if (auto confined = confine_process(); !confined) return confined.error();
+  return ids::connect_shm(lane_, timeout);
+}
+
+Result<std::unique_ptr<ids::Channel>> Session::open_agent(
+    const Target& target, const ids::ChannelOptions& channel_options) {
   std::vector<ids::Key> keys;
   for (const auto& path : options.keys) {
     auto key = ids::Key::load(path);
@@ -92,7 +90,7 @@ Result<std::unique_ptr<ids::Channel>> Session::open_tcp(
   std::string failed;
   for (std::size_t i = 0;; ++i) {
     const auto& path = options.keys[i];
-    auto transport = ids::connect_tcp(address->host, address->port, channel_options.answer_timeout);
+    auto transport = reach(target, channel_options.answer_timeout);
     if (!transport) return transport.error();
     if (auto confined = confine_process(); !confined) return confined.error();
     auto opened = ids::Channel::open(std::move(*transport), std::move(keys[i]), channel_options);
@@ -112,26 +110,27 @@ Result<std::unique_ptr<ids::Channel>> Session::open_tcp(
   }
 }
 
-Result<void> Session::check_target() const {
+Result<Target> Session::target() const {
   if (!options.connect)
-    return usage("no target: --connect tcp:HOST:PORT or --connect image:FILE is needed");
-  const std::string_view connect = *options.connect;
-  if (connect.starts_with("image:")) return {};
-  if (!connect.starts_with("tcp:"))
-    return usage("--connect " + ids::escape(connect) + ": tcp:HOST:PORT or image:FILE is needed");
-  if (const auto place = parse_tcp(connect.substr(4)); !place) return place.error();
-  if (options.keys.empty()) return usage("no key: --key FILE is needed to reach an agent");
-  return {};
+    return usage("no target: --connect tcp:HOST:PORT, shm:FILE or image:FILE is needed");
+  auto target = parse_target(*options.connect);
+  if (target && target->needs_key() && options.keys.empty())
+    return usage("no key: --key FILE is needed to reach an agent");
+  return target;
+}
+
+Result<void> Session::check_target() const {
+  const auto found = target();
+  return found ? Result<void>{} : found.error();
 }
 
 Result<std::unique_ptr<ids::Channel>> Session::open_channel(
     const ids::ChannelOptions& channel_options) {
-  if (auto ok = check_target(); !ok) return ok.error();
-  const std::string_view connect = *options.connect;
-  if (connect.starts_with("image:"))
-    return open_image(std::string{connect.substr(6)}, channel_options,
-                      [this] { return confine_process(); });
-  return open_tcp(connect.substr(4), channel_options);
+  const auto found = target();
+  if (!found) return found.error();
+  if (found->kind == Target::Kind::kImage)
+    return open_image(found->path, channel_options, [this] { return confine_process(); });
+  return open_agent(*found, channel_options);
 }
 
 Result<ids::Channel*> Session::channel() {

@@ -11,10 +11,12 @@
 #include <sevmon/kernel.hpp>
 #include <sevmon/profile.hpp>
 #include <sevmon/result.hpp>
+#include <sevmon/transport.hpp>
 
 #include "address.hpp"
 #include "options.hpp"
 #include "output.hpp"
+#include "target.hpp"
 
 namespace sevmon::cli {
 
@@ -63,9 +65,13 @@ class Session {
  private:
   /// Before the first byte from outside.
   common::Result<void> confine_process() const;
-  common::Result<std::unique_ptr<ids::Channel>> open_tcp(std::string_view target,
-                                                         const ids::ChannelOptions& options);
+  common::Result<Target> target() const;
+  common::Result<std::unique_ptr<ids::FrameTransport>> reach(const Target& target,
+                                                             std::chrono::milliseconds timeout);
+  common::Result<std::unique_ptr<ids::Channel>> open_agent(const Target& target,
+                                                           const ids::ChannelOptions& options);
 
+  std::shared_ptr<ids::ShmLane> lane_;  // longer than any channel through it
   std::unique_ptr<ids::Channel> channel_;
   std::string key_path_;
   std::vector<ids::Profile> loaded_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Target: cli::parse_place, cli::parse_length. Properties: what parses prints and parses back to
-// the same; nothing with an unprintable byte parses; messages are printable.
+// Target: cli::parse_place, cli::parse_length, cli::parse_target. Properties: what parses prints and
+// parses back to the same; no place or length with an unprintable byte parses; messages are
+// printable.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <string_view>
 
 #include "address.hpp"
+#include "target.hpp"
 
 namespace {
 
@@ -35,5 +37,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto length = sevmon::cli::parse_length(text);
   if (length && (*length == 0 || !is_printable(text))) std::abort();
   if (!length && !is_safe(length.error().detail)) std::abort();
+  using sevmon::cli::Target;
+  const auto target = sevmon::cli::parse_target(text);
+  if (!target && !is_safe(target.error().detail)) std::abort();
+  if (target && target->kind == Target::Kind::kTcp && target->host.empty()) std::abort();
+  if (target && target->kind != Target::Kind::kTcp && !text.ends_with(target->path)) std::abort();
   return 0;
 }

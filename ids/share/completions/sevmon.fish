@@ -5,7 +5,7 @@ complete -c sevmon -n "not __fish_seen_subcommand_from $commands" -f -a "$comman
 complete -c sevmon -n "__fish_seen_subcommand_from profile" -a "build show types"
 complete -c sevmon -n "__fish_seen_subcommand_from program" -a "build verify run list unload schedule unschedule results"
 complete -c sevmon -n "__fish_seen_subcommand_from check" -a "translation"
-complete -c sevmon -l connect -x -d 'tcp:HOST:PORT or image:FILE'
+complete -c sevmon -l connect -x -d 'tcp:HOST:PORT, shm:FILE or image:FILE'
 complete -c sevmon -l key -r -d "this IDS's key"
 complete -c sevmon -l config -r -d 'configuration file'
 complete -c sevmon -l profile -r -d 'profile or directory of profiles'
