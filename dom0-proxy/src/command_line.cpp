@@ -25,6 +25,7 @@ struct Flags {
   std::string image;
   std::string image_format;
   std::string key;
+  std::string lanes;
   std::string log_level;
   std::string drop_to;
   bool check_only = false;
@@ -42,6 +43,7 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("--image-format", flags.image_format, "image: auto (default), elf, lime or raw")
       ->check(CLI::IsMember({"auto", "elf", "lime", "raw"}));
   app.add_option("--key", flags.key, "image: the agent's key file");
+  app.add_option("--lanes", flags.lanes, "image: serve lanes of shared memory in this file, too");
   app.add_option("--log-level", flags.log_level, "error, warning, info (default) or debug")
       ->check(CLI::IsMember({"error", "warning", "info", "debug"}));
   app.add_option("--drop-to", flags.drop_to, "UID:GID to become before the first connection");
@@ -68,6 +70,7 @@ Result<CommandLine> combine(const Flags& flags) {
   set_if_given(settings.image_file, flags.image);
   set_if_given(settings.image_format, flags.image_format);
   set_if_given(settings.image_key_file, flags.key);
+  set_if_given(settings.image_lanes, flags.lanes);
   if (!flags.log_level.empty()) settings.log_level = *parse_log_level(flags.log_level);
   if (!flags.drop_to.empty() && !parse_user_and_group(flags.drop_to))
     return Error{ErrorCode::kUsage, "--drop-to wants UID:GID, both numbers over 0"};

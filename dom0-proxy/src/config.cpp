@@ -45,6 +45,7 @@ const std::array kKeys{
     Key{"image.file", &Settings::image_file},
     Key{"image.format", &Settings::image_format},
     Key{"image.key", &Settings::image_key_file},
+    Key{"image.lanes", &Settings::image_lanes},
     Key{"image.threads", &Settings::image_threads, 1, 256},
     Key{"limits.connections", &Limits::connections, 1, 65'536},
     Key{"limits.connections_per_source", &Limits::connections_per_source, 1, 65'536},
@@ -200,7 +201,9 @@ Result<void> load_config(const std::string& path, Settings& settings) {
 
 Result<void> check_settings(const Settings& settings) {
   const auto wrong = [](const char* what) { return Error{ErrorCode::kUsage, what}; };
-  if (settings.listen.empty())
+  if (settings.backend == BackendKind::kXen && !settings.image_lanes.empty())
+    return wrong("lanes are the image backend's: Xen serves its own");
+  if (settings.listen.empty() && settings.image_lanes.empty())
     return wrong("nothing to listen on: --listen, or listen in the file");
   if (settings.backend == BackendKind::kImage && settings.image_file.empty())
     return wrong("backend image wants --image, or image.file");

@@ -13,6 +13,7 @@
 
 #include "asio.hpp"
 #include "image/image_agent.hpp"
+#include "image/lane_server.hpp"
 
 #include <sevmon/wire.h>
 
@@ -54,8 +55,9 @@ Result<KeyFile> read_key_file(const std::string& path) {
 
 class ImageBackend : public Backend {
  public:
-  ImageBackend(std::unique_ptr<ImageAgent> agent, std::size_t threads)
-      : agent_{std::move(agent)}, pool_{threads} {}
+  ImageBackend(std::unique_ptr<ImageAgent> agent, std::unique_ptr<LaneServer> lanes,
+               std::size_t threads)
+      : agent_{std::move(agent)}, lanes_{std::move(lanes)}, pool_{threads} {}
   ~ImageBackend() override { pool_.join(); }
 
   asio::awaitable<BackendAnswer> submit(std::vector<std::byte> frame) override {
@@ -64,7 +66,9 @@ class ImageBackend : public Backend {
   }
 
   void stop() override { pool_.stop(); }
-  std::string describe() const override { return agent_->describe(); }
+  std::string describe() const override {
+    return agent_->describe() + (lanes_ ? ", " + lanes_->describe() : "");
+  }
 
  private:
   asio::awaitable<BackendAnswer> run(std::vector<std::byte> frame) {
@@ -76,6 +80,7 @@ class ImageBackend : public Backend {
   }
 
   const std::unique_ptr<ImageAgent> agent_;
+  const std::unique_ptr<LaneServer> lanes_;  // or none
   asio::thread_pool pool_;
 };
 
@@ -90,8 +95,14 @@ Result<std::shared_ptr<Backend>> make_image_backend(const Settings& settings) {
   auto agent =
       ImageAgent::open(settings.image_file, std::span{key->bytes}.first(key->size), *format);
   if (!agent) return agent.error();
+  std::unique_ptr<LaneServer> lanes;
+  if (!settings.image_lanes.empty()) {
+    auto started = LaneServer::start(**agent, settings.image_lanes);
+    if (!started) return started.error();
+    lanes = *std::move(started);
+  }
   return std::shared_ptr<Backend>{
-      std::make_shared<ImageBackend>(*std::move(agent), settings.image_threads)};
+      std::make_shared<ImageBackend>(*std::move(agent), std::move(lanes), settings.image_threads)};
 }
 
 }  // namespace sevmon::proxy

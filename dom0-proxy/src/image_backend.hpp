@@ -10,8 +10,9 @@
 
 namespace sevmon::proxy {
 
-/// The agent core in this process over settings.image_file, on settings.image_threads threads.
-/// @return errors of ImageAgent::open(); kIo, kKey: the key file.
+/// The agent core in this process over settings.image_file, on settings.image_threads threads,
+/// and if settings.image_lanes names a file, through lanes there.
+/// @return errors of ImageAgent::open() and LaneServer::start(); kIo, kKey: the key file.
 common::Result<std::shared_ptr<Backend>> make_image_backend(const Settings& settings);
 
 }  // namespace sevmon::proxy

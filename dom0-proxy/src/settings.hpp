@@ -44,6 +44,7 @@ struct Settings {
   std::string image_format = "auto";
   std::string image_key_file;
   std::size_t image_threads = 2;
+  std::string image_lanes;  // a file; empty: none
   Limits limits;
   Deadlines deadlines;
   LogLevel log_level = LogLevel::kInfo;

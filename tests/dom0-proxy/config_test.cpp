@@ -20,6 +20,7 @@ TEST(Config, EveryKeyReachesItsPlace) {
     format = "raw"
     key = "/k"
     threads = 3
+    lanes = "/l"
     [limits]
     connections = 10
     connections_per_source = 4
@@ -48,6 +49,7 @@ TEST(Config, EveryKeyReachesItsPlace) {
   EXPECT_EQ(settings.image_format, "raw");
   EXPECT_EQ(settings.image_key_file, "/k");
   EXPECT_EQ(settings.image_threads, 3U);
+  EXPECT_EQ(settings.image_lanes, "/l");
   EXPECT_EQ(settings.limits.connections, 10U);
   EXPECT_EQ(settings.limits.connections_per_source, 4U);
   EXPECT_EQ(settings.limits.frames_per_connection, 5U);
@@ -86,6 +88,7 @@ const Wrong kWrong[] = {
     {"image.file = true", "image.file: is not a string"},
     {"image.format = \"core\"", "image.format: 'core' is not auto, elf, lime or raw"},
     {"image.key = []", "image.key: is not a string"},
+    {"image.lanes = 4", "image.lanes: is not a string"},
     {"image.threads = 0", "image.threads: 0 is not within 1..256"},
     {"image.threads = 257", "image.threads: 257 is not within 1..256"},
     {"limits.connections = 0", "limits.connections: 0 is not within 1..65536"},
@@ -190,6 +193,16 @@ TEST(Config, SettingsMustFitTogether) {
     s.backend = BackendKind::kImage;
     s.image_file = "f";
   }));
+  const auto image = [](Settings& s) {
+    s.backend = BackendKind::kImage;
+    s.image_file = "f";
+    s.image_key_file = "k";
+  };
+  // Lanes are a way to an image's agent, and enough of one.
+  EXPECT_TRUE(refused([](auto& s) { s.image_lanes = "l"; }));
+  EXPECT_FALSE(refused([&](auto& s) { image(s), s.image_lanes = "l"; }));
+  EXPECT_FALSE(refused([&](auto& s) { image(s), s.image_lanes = "l", s.listen.clear(); }));
+  EXPECT_TRUE(refused([&](auto& s) { image(s), s.listen.clear(); }));
   EXPECT_TRUE(refused([](auto& s) { s.limits.connections_per_source = s.limits.connections + 1; }));
   EXPECT_TRUE(refused([](auto& s) { s.limits.frames_per_connection = s.limits.frames + 1; }));
   EXPECT_TRUE(refused([](auto& s) { s.limits.bytes_per_connection = s.limits.bytes + 1; }));

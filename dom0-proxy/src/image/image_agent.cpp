@@ -11,6 +11,7 @@
 
 extern "C" {
 #include "agent-state.h"
+#include "lane.h"
 }
 
 namespace sevmon::proxy {
@@ -96,6 +97,23 @@ int ImageAgent::frame(std::span<const std::byte> in, std::span<std::byte> out) {
     std::memcpy(out.data(), sevmon_work_out(work.get()), static_cast<std::size_t>(result));
   impl_->give_back(std::move(work));
   return result;
+}
+
+ImageAgent::LaneState ImageAgent::poll(sevmon_lane& lane) {
+  auto work = impl_->take_work();
+  const ServingImage serving{impl_->image};
+  const auto state = sevmon_lane_poll(&impl_->agent, &lane, work.get());
+  impl_->give_back(std::move(work));
+  switch (state) {
+    case SEVMON_LANE_ANSWERED:
+      return LaneState::kAnswered;
+    case SEVMON_LANE_RUNNING:
+      return LaneState::kRunning;
+    case SEVMON_LANE_BLOCKED:
+      return LaneState::kBlocked;
+    default:
+      return LaneState::kNothing;
+  }
 }
 
 std::string ImageAgent::describe() const {

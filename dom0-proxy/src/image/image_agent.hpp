@@ -11,6 +11,8 @@
 
 #include <sevmon/result.hpp>
 
+struct sevmon_lane;
+
 namespace sevmon::proxy {
 
 /// The agent core over a memory image, in this process. Target: the image, as Dom0 (domain 0).
@@ -32,6 +34,10 @@ class ImageAgent {
   /// Hand in one frame. @return the answer's size, at the start of `out`, or -errno as the
   /// hypercall: -EINVAL: size of `in` (16..1020) or of `out` (at least 62,012); -EBADMSG; -EBUSY.
   int frame(std::span<const std::byte> in, std::span<std::byte> out);
+
+  /// What sevmon_lane_poll() did. One thread at a time for each lane.
+  enum class LaneState { kNothing, kAnswered, kRunning, kBlocked };
+  LaneState poll(sevmon_lane& lane);
 
   /// "elf image FILE, 4 vCPUs"
   std::string describe() const;
