@@ -157,6 +157,7 @@ class ProgramClient {
     got.result.assign(rest.begin(), rest.end());
     return got;
   }
+  bool opens(ByteView frame) const { return session_.open(frame).has_value(); }
   /// To its end, as Xen does it.
   RunResult run(std::uint64_t name, ByteView input = {}, std::uint64_t budget = 1'000'000) {
     return run({.program = name, .budget = budget, .flags = 0, .pause_us = 0}, input);

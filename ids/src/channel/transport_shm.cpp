@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "channel/transport_shm.hpp"
+
 #include <emmintrin.h>
 
 #include <algorithm>
@@ -14,7 +16,6 @@
 #include <sevmon/transport.hpp>
 
 #include "channel/crypto.hpp"
-#include "channel/shm_lane.hpp"
 
 namespace sevmon::ids {
 namespace {
@@ -60,22 +61,26 @@ bool is_within(std::uint32_t used, std::uint32_t ring_bytes) {
   return used <= ring_bytes && used % SEVMON_SHM_ALIGN == 0;
 }
 
+std::string name_of(const ShmLane& lane) {
+  return "shm:" + escape(lane.path());
+}
+
+bool is_accepted(const ShmLane& lane) {
+  return ShmLane::load(lane.agent().accepted) == lane.claim;
+}
+
 class ShmTransport : public FrameTransport {
  public:
-  explicit ShmTransport(std::shared_ptr<ShmLane> lane)
-      : lane_{std::move(lane)}, description_{"shm:" + escape(lane_->path())} {}
+  ShmTransport(std::shared_ptr<ShmLane> lane, std::uint32_t claim)
+      : lane_{std::move(lane)}, description_{name_of(*lane_)}, claim_{claim} {}
   ~ShmTransport() override;
 
-  Result<void> claim(milliseconds timeout);
   Result<void> send(std::span<const std::byte> frame, std::uint32_t tag,
                     Deadline deadline) override;
   Result<Delivery> receive(Deadline deadline) override;
   std::string describe() const override { return description_; }
 
  private:
-  Result<void> check_agent() const;
-  Result<void> wait_for_agent(Deadline deadline);
-  void write_claim();
   void flush();
   Result<std::optional<Delivery>> next_delivery();
   Result<Delivery> take(std::uint32_t waiting);
@@ -84,7 +89,7 @@ class ShmTransport : public FrameTransport {
 
   const std::shared_ptr<ShmLane> lane_;
   const std::string description_;
-  std::uint32_t claim_ = 0;
+  const std::uint32_t claim_;
   // Never read back from the memory.
   std::uint32_t request_tail_ = 0, response_head_ = 0;
   std::deque<std::vector<std::byte>> queued_;  // records
@@ -92,65 +97,13 @@ class ShmTransport : public FrameTransport {
   std::optional<Error> fatal_;
 };
 
-// ---- Coming and going ----
-
-/// Before the first byte is written: the file may be anybody's.
-Result<void> ShmTransport::check_agent() const {
-  if (lane_->magic() != SEVMON_SHM_MAGIC)
-    return Error{ErrorCode::kConnect, description_ + ": no agent has made lane " +
-                                          std::to_string(lane_->number()) + " of it its own"};
-  const auto version = ShmLane::load(lane_->agent().version);
-  if (version != SEVMON_SHM_VERSION)
-    return Error{ErrorCode::kUnsupported,
-                 description_ + ": version " + std::to_string(version) + " of lanes"};
-  return {};
-}
-
-/// The old claim goes first: an agent that looks in between must not take indices of 0 for its
-/// old client's.
-void ShmTransport::write_claim() {
-  auto& line = lane_->ids();
-  const auto before = ShmLane::load(line.claim), accepted = ShmLane::load(lane_->agent().accepted);
-  do claim_ = std::bit_cast<std::uint32_t>(random_array<sizeof(claim_)>());
-  while (claim_ == 0 || claim_ == before || claim_ == accepted);
-  ShmLane::store(line.claim, 0);
-  ShmLane::store(line.request_tail, 0);
-  ShmLane::store(line.response_head, 0);
-  ShmLane::store(line.claim, claim_);
-  lane_->claim = claim_;
-}
-
-Result<void> ShmTransport::claim(milliseconds timeout) {
-  const auto deadline = Clock::now() + timeout;
-  for (auto patience = kFirstClaimPatience;; patience *= 2) {
-    if (auto there = check_agent(); !there) return there;
-    write_claim();
-    const auto taken = wait_for_agent(std::min<Deadline>(deadline, Clock::now() + patience));
-    if (taken) return {};
-    if (Clock::now() >= deadline) break;
-  }
-  return Error{ErrorCode::kTimeout, "nothing serves " + description_ +
-                                        ": an agent did once, and did not greet lane " +
-                                        std::to_string(lane_->number()) + " within " +
-                                        std::to_string(timeout.count()) + " ms"};
-}
-
-Result<void> ShmTransport::wait_for_agent(Deadline deadline) {
-  Patience patience;
-  while (!is_ours()) {
-    if (Clock::now() >= deadline) return Error{ErrorCode::kTimeout, description_};
-    patience.wait(deadline);
-  }
-  return {};
-}
-
 ShmTransport::~ShmTransport() {
   // The agent need not look for more.
-  if (claim_ != 0 && lane_->claim == claim_) ShmLane::store(lane_->ids().claim, 0);
+  if (lane_->claim == claim_) ShmLane::store(lane_->ids().claim, 0);
 }
 
 bool ShmTransport::is_ours() const {
-  return lane_->claim == claim_ && ShmLane::load(lane_->agent().accepted) == claim_;
+  return lane_->claim == claim_ && is_accepted(*lane_);
 }
 
 /// What the agent cannot have written: unless it is no longer our claim that it serves.
@@ -256,6 +209,59 @@ Result<Delivery> ShmTransport::take(std::uint32_t waiting) {
   return delivery;
 }
 
+// ---- Coming ----
+
+/// Before the first byte is written: the file may be anybody's.
+Result<void> check_agent(const ShmLane& lane) {
+  if (lane.magic() != SEVMON_SHM_MAGIC)
+    return Error{ErrorCode::kConnect, name_of(lane) + ": no agent has made lane " +
+                                          std::to_string(lane.number()) + " of it its own"};
+  const auto version = ShmLane::load(lane.agent().version);
+  if (version != SEVMON_SHM_VERSION)
+    return Error{ErrorCode::kUnsupported,
+                 name_of(lane) + ": version " + std::to_string(version) + " of lanes"};
+  return {};
+}
+
+/// The old claim goes first: an agent that looks in between must not take indices of 0 for its old
+/// client's.
+void write_claim(ShmLane& lane) {
+  auto& line = lane.ids();
+  const auto before = ShmLane::load(line.claim), accepted = ShmLane::load(lane.agent().accepted);
+  std::uint32_t claim = 0;
+  while (claim == 0 || claim == before || claim == accepted)
+    claim = std::bit_cast<std::uint32_t>(random_array<sizeof(claim)>());
+  ShmLane::store(line.claim, 0);
+  ShmLane::store(line.request_tail, 0);
+  ShmLane::store(line.response_head, 0);
+  ShmLane::store(line.claim, claim);
+  lane.claim = claim;
+}
+
+bool is_accepted_by(const ShmLane& lane, Deadline deadline) {
+  Patience patience;
+  while (!is_accepted(lane)) {
+    if (Clock::now() >= deadline) return false;
+    patience.wait(deadline);
+  }
+  return true;
+}
+
+Result<void> claim(ShmLane& lane, milliseconds timeout) {
+  const auto deadline = Clock::now() + timeout;
+  for (auto patience = kFirstClaimPatience;; patience *= 2) {
+    if (auto there = check_agent(lane); !there) return there;
+    write_claim(lane);
+    if (is_accepted_by(lane, std::min<Deadline>(deadline, Clock::now() + patience))) return {};
+    if (Clock::now() >= deadline) break;
+  }
+  ShmLane::store(lane.ids().claim, 0);
+  return Error{ErrorCode::kTimeout, "nothing serves " + name_of(lane) +
+                                        ": an agent did once, and did not greet lane " +
+                                        std::to_string(lane.number()) + " within " +
+                                        std::to_string(timeout.count()) + " ms"};
+}
+
 }  // namespace
 
 Result<std::shared_ptr<ShmLane>> open_shm(const std::string& path) {
@@ -264,9 +270,15 @@ Result<std::shared_ptr<ShmLane>> open_shm(const std::string& path) {
 
 Result<std::unique_ptr<FrameTransport>> connect_shm(std::shared_ptr<ShmLane> lane,
                                                     milliseconds timeout) {
-  auto transport = std::make_unique<ShmTransport>(std::move(lane));
-  if (auto claimed = transport->claim(timeout); !claimed) return claimed.error();
-  return std::unique_ptr<FrameTransport>{std::move(transport)};
+  if (auto claimed = claim(*lane, timeout); !claimed) return claimed.error();
+  const auto claim = lane->claim;
+  return make_shm_transport(std::move(lane), claim);
+}
+
+std::unique_ptr<FrameTransport> make_shm_transport(std::shared_ptr<ShmLane> lane,
+                                                   std::uint32_t claim) {
+  lane->claim = claim;
+  return std::make_unique<ShmTransport>(std::move(lane), claim);
 }
 
 }  // namespace sevmon::ids
