@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <thread>
 
@@ -14,6 +15,8 @@
 
 namespace sevmon::tests {
 namespace {
+
+using namespace std::chrono_literals;
 
 constexpr std::uint32_t kClaim = 0x1234;
 
@@ -472,7 +475,11 @@ TEST_F(Lane, LooksAtEachByteOnce) {
     }
   }};
   unsigned whole = 0, cut = 0;
-  for (unsigned i = 0; i < 30'000 || (i < 10'000'000 && !(whole && cut)); ++i) {
+  const auto now = [] { return std::chrono::steady_clock::now(); };
+  const auto start = now();
+  // A busy machine may give the host its turn late.
+  for (unsigned i = 0;
+       (i < 30'000 && now() - start < 1s) || (!(whole && cut) && now() - start < 30s); ++i) {
     come(i + 1);
     lane.client.put(LaneClient::record(hello, i));
     ASSERT_EQ(lane.poll(), SEVMON_LANE_ANSWERED);
@@ -488,7 +495,6 @@ TEST_F(Lane, LooksAtEachByteOnce) {
   EXPECT_GT(cut, 0u);
 }
 TEST_F(Lane, AClientThatComesAtAnyMomentIsNoError) {
-  constexpr std::uint32_t kClients = 20'000;
   const auto record = LaneClient::record(hello_frame(test_key().ids_id), 1);
   std::ranges::copy(record, &lane.memory.request(0));
   std::atomic<bool> is_over{false};
@@ -497,7 +503,8 @@ TEST_F(Lane, AClientThatComesAtAnyMomentIsNoError) {
     const std::atomic_ref<std::uint32_t> claim{line.claim}, tail{line.request_tail},
         head{line.response_head}, answers{lane.memory.agent().response_tail},
         accepted{lane.memory.agent().accepted};
-    for (std::uint32_t i = 1; i <= kClients; ++i) {
+    const auto end = std::chrono::steady_clock::now() + 500ms;
+    for (std::uint32_t i = 1; std::chrono::steady_clock::now() < end; ++i) {
       claim = 0;
       tail = head = 0;
       claim = i;
@@ -508,8 +515,9 @@ TEST_F(Lane, AClientThatComesAtAnyMomentIsNoError) {
     }
     is_over = true;
   }};
-  while (!is_over) {
+  for (unsigned polls = 0; !is_over; ++polls) {
     lane.poll();
+    if (polls % 256 == 0) std::this_thread::yield();
     // Or its client would wait for good.
     if (agent.count(SEVMON_COUNT_MALFORMED)) break;
   }
@@ -518,6 +526,7 @@ TEST_F(Lane, AClientThatComesAtAnyMomentIsNoError) {
     lane.state.claim = 0;
     lane.poll();
     lane.poll();
+    std::this_thread::yield();
   }
   clients.join();
 }
