@@ -121,6 +121,7 @@ Json agent_json(const sevmon_status& status) {
            {{"call_ns", status.longest_call_ns},
             {"standing_ns", status.longest_standing_ns},
             {"pause_ns", status.longest_pause_ns}}},
+          {"lanes", {{"served", status.lanes}, {"cpu_ns", status.lanes_ns}}},
           {"counters", counters}};
 }
 
@@ -186,6 +187,9 @@ void print(Output& output, const ids::TargetFacts& facts, const ids::Channel& ch
   output.line("longest      call " + microseconds(status.longest_call_ns) + ", standing run " +
               microseconds(status.longest_standing_ns) + ", pause " +
               microseconds(status.longest_pause_ns));
+  if (status.lanes != 0)
+    output.line("shared mem.  " + std::to_string(status.lanes) + " lanes, " +
+                seconds(status.lanes_ns, 3) + " of CPU time so far");
   std::string counters;
   for (std::size_t i = 0; i < kCounterNames.size(); ++i)
     if (status.counter[i] != 0)

@@ -159,7 +159,7 @@ def dom0_initramfs():
              for tool in ("dom0-powers", "edu-dma", "fpu-check", "hypercall-misuse",
                           "fw-cfg-probe", "hello-probe", "map-probe", "xen-memory")]
     modules = [("--add", f"{last_line('build-module', MODULES / f'{name}.c')}=/{name}.ko")
-               for name in ("hide", "redirect", "spin")]
+               for name in ("hang", "hide", "redirect", "spin")]
     return last_line("make-dom0", RELAY_BUILD,
                      *(word for pair in tools + modules for word in pair))
 
@@ -180,9 +180,10 @@ def start_dom0(name, *, wait=True, link=None, **options):
 
 
 def start_machine(name, *, pvh=False, link=None, smp=1, xen_path=None, kernel_args="", xen_args="",
-                  life_s=1800, initramfs=None, more_ports=(), agent_key=None, more=(), monitor=False,
-                  options=()):
-    """`more`: words for scripts/run-dom0; `options`: words for QEMU; `monitor`: guests.qmp() works."""
+                  life_s=1800, initramfs=None, more_ports=(), agent_key=None, shm=None, more=(),
+                  monitor=False, options=()):
+    """`shm`: a file that Xen shares; `more`: words for scripts/run-dom0; `options`: words for QEMU;
+    `monitor`: guests.qmp() works."""
     ports = {} if link else guests.forwards([PROXY_PORT, SHELL_PORT, *more_ports])
     command = [ROOT / "scripts" / "run-dom0", "--xen", xen_path or xen(),
                "--kernel", guests.kernel_dir(), "--initrd", initramfs or dom0_initramfs(),
@@ -196,6 +197,8 @@ def start_machine(name, *, pvh=False, link=None, smp=1, xen_path=None, kernel_ar
         command += ["--forward", f"{outside}:{inside}"]
     if link:
         command += ["--link", link]
+    if shm:
+        command += ["--shm", shm]
     command += more
     if monitor or options:
         command += ["--", *options]
@@ -211,6 +214,11 @@ def ids(guest, key=None, profile=None):
     """sevmon, connected to a Dom0."""
     return Sevmon(f"tcp:127.0.0.1:{guest.ports[PROXY_PORT]}", key or keys()[1],
                   profile or profiles())
+
+
+def ids_past_dom0(path):
+    """sevmon, connected through a file that Xen shares."""
+    return Sevmon(f"shm:{path}", keys()[1], profiles())
 
 
 def sevmon_through(relay):

@@ -78,7 +78,7 @@ struct sevmon_host {
                                 struct sevmon_boot_record *record);
     /*
      * Fill what the host knows: host, key_source, sev, iommu, target_frames,
-     * target_vcpus, c_bit_mask, host_version.  The core fills the rest.
+     * target_vcpus, c_bit_mask, lanes, lanes_ns, host_version.  The core fills the rest.
      */
     void (*status)(const struct sevmon_target *target,
                    struct sevmon_status *status);

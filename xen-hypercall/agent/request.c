@@ -162,7 +162,8 @@ static unsigned int get_status(struct answer *answer, uint8_t *out)
     status->agent_version = SEVMON_AGENT_VERSION;
     status->keys = agent->keys;
     status->features = SEVMON_FEATURE_PROGRAMS |
-                       (answer->host->wake ? SEVMON_FEATURE_STANDING : 0);
+                       (answer->host->wake ? SEVMON_FEATURE_STANDING : 0) |
+                       (status->lanes ? SEVMON_FEATURE_SHM : 0);
     status->max_items = SEVMON_MAX_ITEMS;
     status->max_connections = SEVMON_MAX_CONNECTIONS;
     status->max_pages = SEVMON_CLASS_PAGES(SEVMON_CLASS_15_PAGES);
@@ -180,7 +181,7 @@ static unsigned int get_status(struct answer *answer, uint8_t *out)
     status->longest_pause_ns =
         __atomic_load_n(&agent->longest_pause_ns, __ATOMIC_RELAXED);
     memcpy(status->boot_nonce, agent->boot_nonce, SEVMON_ID_BYTES);
-    memset(status->zero, 0, sizeof(status->zero));
+    status->zero = 0;
 
     return SEVMON_STATUS_OK;
 }

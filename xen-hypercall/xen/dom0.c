@@ -40,6 +40,8 @@ void __init sevmon_dom0_built(struct domain *d)
     sevmon_probe_iommu(d);
     if ( sevmon_deny_keys(d) )
         panic("sevmon: cannot keep Dom0 from the key's copies\n");
+    if ( sevmon_deny_shm(d) )
+        panic("sevmon: cannot keep Dom0 from shared memory\n");
 
     sevmon_scan();
 }

@@ -139,6 +139,24 @@ void sevmon_resume(struct sevmon_target *target);
 void sevmon_timer_init(void);
 void sevmon_wake(uint64_t at_ns);
 
+/* ---- shm.c: memory that the host shares ------------------------------- */
+
+#define SEVMON_SHM_MAX_DEVICES 4
+
+/* Once, when the agent is about to be on and before Dom0 is built. */
+void sevmon_shm_init(void);
+/* Once Dom0, `d`, is built. */
+int sevmon_deny_shm(struct domain *d);
+
+/* ---- lanes.c ---------------------------------------------------------- */
+
+/* `more` lanes, one behind the other; then, once, all of them are served. */
+void sevmon_lanes_add(void *memory, unsigned int more);
+void sevmon_lanes_start(void);
+
+unsigned int sevmon_lanes_count(void);
+extern uint64_t sevmon_lanes_ns; /* of CPUs, that they took so far */
+
 /* ---- boot-record.c ---------------------------------------------------- */
 
 /* Before Dom0 is built from these; no initrd and no command line are NULL. */

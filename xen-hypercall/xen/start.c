@@ -175,6 +175,7 @@ static int __init cf_check sevmon_init(void)
         printk("sevmon: on: keys from %s\n", sevmon_key_source->name);
         smp_wmb();
         sevmon_agent_on = true;
+        sevmon_shm_init();
     }
 
     return 0;

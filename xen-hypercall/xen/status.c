@@ -81,6 +81,8 @@ void cf_check sevmon_status(const struct sevmon_target *target,
                                             : domain_get_maximum_gpfn(d) + 1;
     status->target_vcpus = d->max_vcpus;
     status->c_bit_mask = c_bit;
+    status->lanes = sevmon_lanes_count();
+    status->lanes_ns = ACCESS_ONCE(sevmon_lanes_ns);
     snprintf(status->host_version, sizeof(status->host_version), "%u.%u%s",
              xen_major_version(), xen_minor_version(), xen_extra_version());
 }

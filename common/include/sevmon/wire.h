@@ -444,7 +444,9 @@ struct sevmon_status {
     uint64_t longest_call_ns;    /* the agent's part of a call, or slice */
     uint64_t longest_standing_ns; /* likewise of standing runs */
     uint64_t longest_pause_ns;   /* of the target's vCPUs, by an atomic run */
-    uint64_t zero[2];
+    uint64_t lanes_ns;           /* of CPUs, that lanes of shared memory took */
+    uint32_t lanes;              /* that are served; <sevmon/shm.h> */
+    uint32_t zero;
 };
 SEVMON_WIRE_SIZE(struct sevmon_status, 256);
 

@@ -43,6 +43,12 @@ void sevmon_before_dom0(const module_t *kernel, unsigned long headroom,
 /* Before Dom0 runs. */
 void sevmon_dom0_built(struct domain *d);
 
+/*
+ * The hardware domain has shut down for that reason (SHUTDOWN_*).  True: the
+ * machine goes on, and the domain is paused as any other would be.
+ */
+bool sevmon_holds(unsigned int reason);
+
 /* vCPU 0 of the hardware domain may have registered other entry points. */
 void sevmon_see_entry_points(struct vcpu *v);
 

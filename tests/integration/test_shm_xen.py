@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shared memory past Dom0: the IDS reads a Xen whose Dom0 has no part in it, or is no more.
+
+    test ──► sevmon ──► file ═══ ivshmem ═══ Xen (agent)
+      └────► shell in Dom0: what of the device does Dom0 reach?
+"""
+
+import os
+import pathlib
+import random
+import re
+import tempfile
+import time
+import unittest
+
+import guests
+import lab
+import lanes
+import truth
+
+LANES = 4
+
+
+class Shm:
+    """A Dom0 and what it shares; each test has its own lane."""
+
+    NAME = None
+    PVH = False
+
+    @classmethod
+    def setUpClass(cls):
+        cls.path = cls.make_file()
+        cls.guest = lab.start_dom0(f"shm-{cls.NAME}", pvh=cls.PVH, shm=cls.path)
+        cls.addClassCleanup(cls.guest.stop)
+
+    @staticmethod
+    def make_file():
+        """On /dev/shm, where a real host would have it, too."""
+        handle, path = tempfile.mkstemp(prefix="sevmon-", dir="/dev/shm")
+        os.truncate(handle, LANES * lanes.LANE_BYTES)
+        os.close(handle)
+        unittest.addModuleCleanup(os.unlink, path)
+        return pathlib.Path(path)
+
+    def place(self):
+        """The device's (address in PCI, address of its memory), as Xen said when it booted."""
+        said = re.search(r"sevmon: (\S+): (\d+) lanes in shared memory at 0x([0-9a-f]+)",
+                         self.guest.console())
+        self.assertEqual(int(said[2]), LANES)
+        return said[1], int(said[3], 16)
+
+    def check_served(self, lane):
+        """A HELLO gets its CHALLENGE."""
+        lane.send(lanes.hello_frame(), tag=77)
+        tag, status, frame = lane.receive() or self.fail("no answer")
+        self.assertEqual((tag, status), (77, 0))
+        self.assertEqual(frame[0], 2)
+
+    def claimed(self, index):
+        lane = lanes.Lane(self.path, index)
+        self.addCleanup(lane.close)
+        self.assertTrue(lane.claim(), "the agent did not accept")
+        return lane
+
+    def test_dom0_cannot_configure_the_device(self):
+        device, _ = self.place()
+        folder = f"/sys/bus/pci/devices/{device}"
+        config = self.guest.file(f"{folder}/config")
+        self.assertEqual(config[:4], b"\xf4\x1a\x10\x11", "it can be seen")
+        resources = self.guest.file(f"{folder}/resource").split()
+        self.assertEqual({int(word, 16) for word in resources[:18]}, {0}, "Linux found no memory")
+        for offset in (0x04, 0x10, 0x18, 0x1c):  # memory on and off, base addresses
+            self.guest.shell(rf"printf '\000\000\000\000' | dd of={folder}/config bs=1 count=4 "
+                             f"seek={offset} conv=notrunc", check=False)
+        self.assertEqual(self.guest.file(f"{folder}/config")[:64], config[:64])
+        self.check_served(self.claimed(0))
+
+    def test_dom0_cannot_map_the_memory(self):
+        lane = self.claimed(0)
+        _, memory = self.place()
+        said = self.guest.shell(f"map-probe {memory:x}").decode()
+        self.assertIn("map-probe: done", said)
+        self.assertNotIn(b"SEVMLANE".hex(), said)
+        if not self.PVH:
+            ways = dict(re.findall(r"^(\S+) (\S+)$", said, re.M))
+            self.assertEqual(set(ways.values()) - {"done"}, {"refused"}, said)
+        self.check_served(lane)
+
+    def test_whatever_is_written_costs_a_lane_at_most(self):
+        """Somebody scribbles over all of the shared memory, control pages and rings."""
+        end = time.monotonic() + 10
+        memory = lanes.Lane(self.path, 1)
+        self.addCleanup(memory.close)
+        noise = random.Random(1)
+        wrote = 0
+        while time.monotonic() < end:
+            at = noise.choice((lanes.IDS, lanes.AGENT, lanes.REQUEST_RING[0]))
+            memory.claim(0.05)
+            for _ in range(50):
+                memory.set(at + 4 * noise.randrange(16), noise.getrandbits(32))
+                wrote += 1
+        self.guest.check_alive()
+        self.check_served(self.claimed(1))
+        lab.ids(self.guest).ok("--development", "status")
+
+    def test_processes_are_those_of_the_relay(self):
+        """And reads, over a path on which Dom0 does nothing."""
+        past, through = lab.ids_past_dom0(self.path), lab.ids(self.guest)
+        before = self.guest.processes()
+        ours = past.result("ps")["processes"]
+        truth.check_processes(self, ours, before, self.guest.processes())
+        banner = past.result("os-version")["banner"]
+        self.assertEqual(banner, through.result("os-version")["banner"])
+        where = f"{self.symbol('linux_banner'):#x}"
+        self.assertEqual(past.read(where, 100), through.read(where, 100))
+        agent = past.result("--development", "status")["agent"]
+        self.assertEqual(agent["lanes"]["served"], LANES)
+        self.assertTrue(agent["features"]["shared_memory"])
+
+    def symbol(self, name):
+        text = self.guest.file("/proc/kallsyms").decode()
+        return int(re.search(rf"^([0-9a-f]+) \S {name}$", text, re.M)[1], 16)
+
+    def test_two_lanes_at_once(self):
+        one, two = self.claimed(2), self.claimed(3)
+        for _ in range(20):
+            one.send(lanes.hello_frame(), tag=1)
+            two.send(lanes.hello_frame(), tag=2)
+            self.assertEqual(two.receive()[0], 2)
+            self.assertEqual(one.receive()[0], 1)
+
+
+class PvShm(Shm, unittest.TestCase):
+    NAME = "pv"
+
+
+class PvhShm(Shm, unittest.TestCase):
+    NAME = "pvh"
+    PVH = True
+
+
+class WithoutDom0(unittest.TestCase):
+    """Nobody in Dom0 is there to relay anything."""
+
+    def test_dom0_hangs(self):
+        path = Shm.make_file()
+        with lab.start_dom0("shm-hang", shm=path) as guest:
+            lane = lanes.Lane(path)
+            self.assertTrue(lane.claim())
+            guest.try_shell("insmod /hang.ko", 3)
+            self.assertIsNone(guest.try_shell("echo up", 3), "it does not hang")
+            Shm.check_served(self, lane)
+            lane.close()
+            self.check_that_it_is_read(path, "insmod")
+
+    def test_dom0_crashes(self):
+        path = Shm.make_file()
+        with lab.start_dom0("shm-crash", shm=path, xen_args="sevmon-hold=20") as guest:
+            lane = lanes.Lane(path)
+            self.assertTrue(lane.claim())
+            guest.try_shell("echo c > /proc/sysrq-trigger", 3)
+            self.wait_console(guest, "Dom0 crashed: it can be read for 20 s")
+            Shm.check_served(self, lane)
+            lane.close()
+            self.check_that_it_is_read(path, "init")
+            self.wait_console(guest, "rebooting machine")
+
+    def check_that_it_is_read(self, path, name):
+        """By a sevmon that connects now, on another lane than the test's."""
+        past = lab.ids_past_dom0(path)
+        self.assertIn(name, [each["name"] for each in past.result("ps")["processes"]])
+        past.ok("os-version")
+
+    def wait_console(self, guest, text):
+        """Guest.wait_for() takes a crash for the end of a test."""
+        end = time.monotonic() + guests.PATIENCE_S
+        while text not in guest.console():
+            self.assertLess(time.monotonic(), end, guest.console()[-1500:])
+            time.sleep(0.2)
+
+    def test_without_shared_memory_it_restarts_at_once(self):
+        with lab.start_dom0("shm-none") as guest:
+            guest.try_shell("echo c > /proc/sysrq-trigger", 3)
+            self.wait_console(guest, "rebooting machine")
+            self.assertNotIn("it can be read", guest.console())
