@@ -36,9 +36,9 @@ def initramfs():
     return out
 
 
-def boot(pvh):
+def boot(pvh, **options):
     guest = lab.start_dom0(f"bench-{'pvh' if pvh else 'pv'}", pvh=pvh, initramfs=initramfs(),
-                           more_ports=[ECHO_PORT])
+                           more_ports=[ECHO_PORT], **options)
     guest.shell(f"tcp-echo {ECHO_PORT} >/dev/null 2>&1 &")
     return guest
 

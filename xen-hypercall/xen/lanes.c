@@ -121,7 +121,7 @@ static bool serve(struct sevmon_cpu *cpu, s_time_t began)
     return did;
 }
 
-static void cf_check work(void *unused)
+static void cf_check serve_lanes(void *unused)
 {
     struct sevmon_cpu *cpu = sevmon_this_cpu();
     s_time_t began = NOW(), rest_ns;
@@ -139,7 +139,7 @@ static void cf_check work(void *unused)
     look_again(began, rest_ns);
 }
 
-static DECLARE_TASKLET(tasklet, work, NULL);
+static DECLARE_TASKLET(tasklet, serve_lanes, NULL);
 
 static void cf_check expired(void *unused)
 {
