@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Lanes: the channel's frames through memory that the agent's host and the IDS
- * both map.  docs/protocol.md, 8, says what happens in which order.
+ * both map.  docs/protocol.md, 7.1, says what happens in which order.
  *
  * Neither end trusts a byte of it: whoever owns the memory can write anything
  * at any time.  So each end keeps its own indices and never reads them back,

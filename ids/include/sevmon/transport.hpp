@@ -46,7 +46,7 @@ common::Result<std::unique_ptr<FrameTransport>> connect_tcp(const std::string& h
                                                             const std::string& port,
                                                             std::chrono::milliseconds timeout);
 
-/// Memory that an agent's host and this process both map, or one lane of it (docs/protocol.md, 8).
+/// Memory that an agent's host and this process both map, or one lane of it (docs/protocol.md, 7.1).
 class ShmLane;
 
 /// Open and map `path`, a device's resource2 or a file, and take its first lane that no other
