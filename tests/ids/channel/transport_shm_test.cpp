@@ -442,15 +442,20 @@ TEST_F(TransportShmTest, EachClaimIsNew) {
 
 TEST_F(TransportShmTest, AClaimThatTheAgentsStartWipedIsMadeAgain) {
   lane_ = *open_shm(file_.path());
+  std::atomic<bool> is_over{false};
   std::thread agent{[&] {
     const std::atomic_ref claim{file_.ids().claim}, accepted{file_.agent().accepted};
-    while (claim == 0) std::this_thread::yield();
+    const auto wait = [&] {
+      while (claim == 0 && !is_over) std::this_thread::yield();
+    };
+    wait();
     claim = 0;
-    while (claim == 0) std::this_thread::yield();
+    wait();
     accepted = claim.load();
   }};
-  const auto connected = connect_shm(lane_, kLong);
+  const auto connected = connect_shm(lane_, std::chrono::seconds{5});
   EXPECT_TRUE(connected) << connected.error().message();
+  is_over = true;
   agent.join();
 }
 
