@@ -139,6 +139,7 @@ sevmon_shm_ids& ShmLane::ids() const {
 }
 
 void ShmLane::copy_out(std::uint32_t index, std::span<std::byte> to) const {
+  if (to.empty()) return;  // a notice's frame is nowhere, which memcpy() forbids
   const std::byte* const ring = memory_ + SEVMON_SHM_RESPONSE_OFFSET;
   const Pieces pieces{index, to.size(), SEVMON_SHM_RESPONSE_BYTES};
   std::memcpy(to.data(), ring + pieces.at, pieces.first);
