@@ -421,7 +421,9 @@ TEST(OpenShm, NoMoreLanesThanTheAgentServes) {
   EXPECT_NE(second.error().detail.find("(1)"), std::string::npos);
   // Nor than there can be, whatever it says.
   file.agent().lanes = 0xffffffff;
-  EXPECT_TRUE(open_shm(file.path()));
+  const auto next = open_shm(file.path()), last = open_shm(file.path());
+  EXPECT_TRUE(next && last);
+  EXPECT_FALSE(open_shm(file.path())) << "there is nothing behind the file's end";
   ShmFile large{17 * SEVMON_LANE_BYTES};
   std::vector<std::shared_ptr<ShmLane>> lanes;
   for (auto lane = open_shm(large.path()); lane; lane = open_shm(large.path()))
