@@ -4,10 +4,14 @@
 // host can write there.
 #include <gtest/gtest.h>
 
+#include <signal.h>
+#include <ucontext.h>
+
 #include <atomic>
 #include <chrono>
 #include <functional>
 #include <thread>
+#include <utility>
 
 #include "lane.h"
 #include "support/lane_client.hpp"
@@ -390,7 +394,7 @@ TEST_F(Lane, NonsenseEnvelopesEndIt) {
   for (std::size_t i = 0; i < cases.size(); ++i) {
     come(++claim);
     // There is more behind it, so that its length is all that speaks against it.
-    auto bytes = LaneClient::record(Bytes(2048, 1), 9);
+    auto bytes = LaneClient::record(Bytes(2048, 0), 9);
     auto envelope = load<sevmon_envelope>(bytes_of(sevmon_envelope{32, 9, 0, 0}));
     cases[i](envelope);
     std::ranges::copy(bytes_of(envelope), bytes.begin());
@@ -494,41 +498,58 @@ TEST_F(Lane, LooksAtEachByteOnce) {
   EXPECT_GT(whole, 0u);
   EXPECT_GT(cut, 0u);
 }
+/// Runs `call` one instruction at a time, and `meanwhile` after the one that is counted down to.
+class Stepper {
+ public:
+  Stepper() {
+    struct sigaction action {};
+    action.sa_sigaction = on_step;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGTRAP, &action, &before_);
+  }
+  ~Stepper() { sigaction(SIGTRAP, &before_, nullptr); }
+
+  /// Returns false when it had fewer instructions.
+  bool run(unsigned instructions, const std::function<void()>& meanwhile,
+           const std::function<void()>& call) {
+    constexpr unsigned long long kTrap = 0x100;
+    left_ = instructions;
+    meanwhile_ = &meanwhile;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | kTrap);
+    call();
+    __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~kTrap);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    return !std::exchange(meanwhile_, nullptr);
+  }
+
+ private:
+  static void on_step(int, siginfo_t*, void* context) {
+    if (left_-- > 0 || !meanwhile_) return;
+    (*std::exchange(meanwhile_, nullptr))();
+    static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_EFL] &= ~0x100LL;
+  }
+
+  static inline unsigned left_ = 0;
+  static inline const std::function<void()>* meanwhile_ = nullptr;
+  struct sigaction before_ {};
+};
+
 TEST_F(Lane, AClientThatComesAtAnyMomentIsNoError) {
-  const auto record = LaneClient::record(hello_frame(test_key().ids_id), 1);
-  std::ranges::copy(record, &lane.memory.request(0));
-  std::atomic<bool> is_over{false};
-  std::thread clients{[&] {
-    auto& line = lane.memory.ids();
-    const std::atomic_ref<std::uint32_t> claim{line.claim}, tail{line.request_tail},
-        head{line.response_head}, answers{lane.memory.agent().response_tail},
-        accepted{lane.memory.agent().accepted};
-    const auto end = std::chrono::steady_clock::now() + 500ms;
-    for (std::uint32_t i = 1; std::chrono::steady_clock::now() < end; ++i) {
-      claim = 0;
-      tail = head = 0;
-      claim = i;
-      while (accepted != i) std::this_thread::yield();
-      tail = static_cast<std::uint32_t>(record.size());
-      while (answers == 0) std::this_thread::yield();
-      head = answers.load();
-    }
-    is_over = true;
-  }};
-  for (unsigned polls = 0; !is_over; ++polls) {
-    lane.poll();
-    if (polls % 256 == 0) std::this_thread::yield();
-    // Or its client would wait for good.
-    if (agent.count(SEVMON_COUNT_MALFORMED)) break;
+  Stepper stepper;
+  std::uint32_t claim = kClaim;
+  unsigned instruction = 0;
+  for (bool is_before_its_end = true; is_before_its_end; ++instruction) {
+    come(++claim);
+    ask(hello_frame(test_key().ids_id));  // its indices are not those of one that comes
+    LaneClient next{lane.memory};
+    ++claim;
+    is_before_its_end = stepper.run(
+        instruction, [&] { next.claim(claim); }, [&] { lane.poll(); });
+    ASSERT_EQ(agent.count(SEVMON_COUNT_MALFORMED), 0u) << "after instruction " << instruction;
+    ASSERT_LT(instruction, 100'000u);
   }
-  EXPECT_EQ(agent.count(SEVMON_COUNT_MALFORMED), 0u);
-  while (!is_over) {
-    lane.state.claim = 0;
-    lane.poll();
-    lane.poll();
-    std::this_thread::yield();
-  }
-  clients.join();
+  EXPECT_GT(instruction, 20u);
 }
 #endif
 
