@@ -122,11 +122,13 @@ class Installed(unittest.TestCase):
         for path in ("boot/sevmon/xen.gz", "boot/sevmon/xen.efi", "etc/grub.d/09_sevmon", GRUB_CFG,
                      "usr/sbin/dom0-proxy", "usr/libexec/dom0-proxy-helper", TOML,
                      "lib/systemd/system/dom0-proxy.service", "usr/bin/sevmon",
+                     "lib/systemd/system/sevmon-watch@.service", "lib/udev/rules.d/60-sevmon.rules",
                      "usr/share/bash-completion/completions/sevmon", "usr/include/sevmon/wire.h",
                      "usr/share/man/man1/sevmon.1.gz", "usr/share/man/man8/dom0-proxy.8.gz",
                      "usr/lib/x86_64-linux-gnu/pkgconfig/libsevmon.pc"):
             self.assertTrue((root / path).exists(), path)
-        for words in (["id", "dom0-proxy"], ["getent", "group", "xenctl"], ["sevmon", "--version"],
+        for words in (["id", "dom0-proxy"], ["getent", "group", "xenctl"],
+                      ["getent", "group", "sevmon"], ["sevmon", "--version"],
                       ["dom0-proxy", "--check-config", "-c", f"/{TOML}"]):
             root.run(*words)
         wants = root / "etc/systemd/system/multi-user.target.wants/dom0-proxy.service"
