@@ -39,6 +39,13 @@ inline std::uint32_t do_helper(sevmon_bpf_run* run, std::int32_t number) {
   }
   if (number == SEVMON_HELPER_TRANSLATE) bytes = sizeof(sevmon_translation);
   if (number == SEVMON_HELPER_VCPU_STATE) bytes = sizeof(sevmon_vcpu_state);
+  if (number == SEVMON_HELPER_DIGEST) {
+    bytes = SEVMON_DIGEST_BYTES;
+    if (!sevmon_bpf_memory(run, run->reg[2], SEVMON_DIGEST_KEY_BYTES, false)) {
+      run->state = SEVMON_RUN_FAULT;
+      return 1;
+    }
+  }
   const bool is_append = number == SEVMON_HELPER_APPEND;
   auto* place = sevmon_bpf_memory(run, run->reg[1], bytes, !is_append);
   if (place == nullptr || bytes > SEVMON_HELPER_MAX_BYTES) {

@@ -44,14 +44,12 @@ static uint64_t within_page(uint64_t address, uint64_t bytes)
     return bytes < left ? bytes : left;
 }
 
-/* Within one page; `root` NULL: `address` is a physical one. */
-static unsigned int read_page(struct call *call,
-                              const struct sevmon_root *root,
-                              uint64_t address, uint8_t *to, uint64_t bytes)
+/* The page of `address`; `root` NULL: that is a physical one. */
+static unsigned int map_page(struct call *call, const struct sevmon_root *root,
+                             uint64_t address, struct sevmon_frame *page)
 {
     const struct sevmon_run *run = call->run;
     struct sevmon_translation translation;
-    struct sevmon_frame page;
     unsigned int status = SEVMON_STATUS_OK;
     uint8_t level;
 
@@ -61,7 +59,20 @@ static unsigned int read_page(struct call *call,
         status = sevmon_walk(run->host, &run->target, root, address,
                              &translation, &level);
     if ( status == SEVMON_STATUS_OK )
-        status = sevmon_map(run->host, &run->target, translation.frame, &page);
+        status = sevmon_map(run->host, &run->target, translation.frame, page);
+
+    return status;
+}
+
+/* Within one page. */
+static unsigned int read_page(struct call *call,
+                              const struct sevmon_root *root,
+                              uint64_t address, uint8_t *to, uint64_t bytes)
+{
+    const struct sevmon_run *run = call->run;
+    struct sevmon_frame page;
+    unsigned int status = map_page(call, root, address, &page);
+
     if ( status != SEVMON_STATUS_OK )
         return status;
     memcpy(to, page.bytes + (address & PAGE_MASK_BITS), bytes);
@@ -206,6 +217,56 @@ static uint64_t vcpu_state(struct call *call)
     return failure(status);
 }
 
+/* A program digests many pages under one key: it is expanded once. */
+static const struct sevmon_gcm_key *digest_key(struct call *call,
+                                               const uint8_t *raw)
+{
+    struct sevmon_digest_key *key = &call->run->digest_key;
+
+    if ( !key->is_set || !sevmon_equal(key->raw, raw, sizeof(key->raw)) )
+    {
+        call->cost += SEVMON_HELPER_KEY_COST;
+        memcpy(key->raw, raw, sizeof(key->raw));
+        sevmon_gcm_set_key(&key->gcm, raw);
+        key->is_set = true;
+    }
+
+    return &key->gcm;
+}
+
+static uint64_t digest(struct call *call)
+{
+    const struct sevmon_run *run = call->run;
+    uint8_t *to = own(call, call->arg[0], SEVMON_DIGEST_BYTES, true);
+    const uint8_t *raw = own(call, call->arg[1], SEVMON_DIGEST_KEY_BYTES,
+                             false);
+    uint32_t bytes = (uint32_t)call->arg[2];
+    uint64_t address = call->arg[3];
+    const struct sevmon_gcm_key *key;
+    uint8_t nonce[SEVMON_GCM_NONCE_BYTES];
+    struct sevmon_frame page;
+    unsigned int status = SEVMON_STATUS_BAD_ITEM;
+
+    if ( !to || !raw )
+        return 0;
+    /* Before `to` is written, which may be in the key. */
+    key = digest_key(call, raw);
+    memset(to, 0, SEVMON_DIGEST_BYTES);
+    if ( bytes && bytes == within_page(address, bytes) )
+        status = map_page(call, &run->root, address, &page);
+    if ( status != SEVMON_STATUS_OK )
+        return failure(status);
+
+    memcpy(nonce, &address, sizeof(address));
+    memcpy(nonce + sizeof(address), &bytes, sizeof(bytes));
+    call->cost += bytes / BYTES_PER_INSN;
+    sevmon_gcm_seal(key, nonce, page.bytes + (address & PAGE_MASK_BITS), bytes,
+                    NULL, 0, NULL, to);
+    run->host->frame_unmap(&page);
+
+    return 0;
+}
+
 static const uint8_t arguments_of[SEVMON_HELPERS] = {
     [SEVMON_HELPER_READ] = 3,
     [SEVMON_HELPER_READ_PHYSICAL] = 3,
@@ -215,6 +276,7 @@ static const uint8_t arguments_of[SEVMON_HELPERS] = {
     [SEVMON_HELPER_APPEND] = 2,
     [SEVMON_HELPER_VCPU_STATE] = 2,
     [SEVMON_HELPER_TIME] = 0,
+    [SEVMON_HELPER_DIGEST] = 4,
 };
 
 bool sevmon_callback sevmon_helper_arguments(int32_t number,
@@ -255,6 +317,9 @@ static uint64_t call_helper(struct call *call, int32_t number)
 
     case SEVMON_HELPER_TIME:
         return call->run->host->time_ns();
+
+    case SEVMON_HELPER_DIGEST:
+        return digest(call);
     }
     call->run->bpf.state = SEVMON_RUN_BAD_INSN;
 

@@ -21,6 +21,7 @@ void sevmon_run_wipe(struct sevmon_run *run)
     sevmon_wipe(run->order.input, sizeof(run->order.input));
     sevmon_wipe(&run->bpf, sizeof(run->bpf));
     sevmon_wipe(&run->vcpu_state, sizeof(run->vcpu_state));
+    sevmon_wipe(&run->digest_key, sizeof(run->digest_key));
 }
 
 void sevmon_run_begin(struct sevmon_run *run, uint8_t *map)

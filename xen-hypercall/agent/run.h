@@ -8,6 +8,7 @@
 
 #include "agent-state.h"
 #include "bpf-run.h"
+#include "gcm.h"
 #include "walk.h"
 
 SEVMON_BEGIN_C
@@ -27,6 +28,13 @@ struct sevmon_order {
     uint8_t input[SEVMON_MAX_PAYLOAD_BYTES] __attribute__((__aligned__(8)));
 };
 
+/* The one that the program used last; all zero: none. */
+struct sevmon_digest_key {
+    struct sevmon_gcm_key gcm;
+    uint8_t raw[SEVMON_DIGEST_KEY_BYTES];
+    bool is_set;
+};
+
 struct sevmon_run {
     struct sevmon_agent *agent;
     struct sevmon_program *program;
@@ -38,6 +46,7 @@ struct sevmon_run {
     const struct sevmon_host *host;
     struct sevmon_target target;
     struct sevmon_vcpu_state vcpu_state;
+    struct sevmon_digest_key digest_key;
     uint32_t room_bytes; /* for the result, up to sizeof(result) */
     uint8_t result[SEVMON_CLASS_PAGES(SEVMON_CLASS_15_PAGES) *
                    SEVMON_PAGE_BYTES] __attribute__((__aligned__(8)));

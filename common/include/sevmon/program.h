@@ -47,7 +47,15 @@
 #define SEVMON_HELPER_VCPU_STATE    7
 /* u64 time(void): the host's clock, nanoseconds since it booted. */
 #define SEVMON_HELPER_TIME          8
-#define SEVMON_HELPERS              9 /* numbers are below this */
+/* long digest(u8 to[16], const u8 key[32], u32 bytes, u64 address): AES-256-GMAC
+ * (NIST SP 800-38D) of kernel memory within one page, by the run's root, under
+ * a key that the IDS draws for that run; nonce: `address`, then `bytes`, both
+ * little-endian.  0; BAD_ITEM: over a page's border. */
+#define SEVMON_HELPER_DIGEST        9
+#define SEVMON_HELPERS             10 /* numbers are below this */
+
+#define SEVMON_DIGEST_BYTES     16
+#define SEVMON_DIGEST_KEY_BYTES 32
 
 #define SEVMON_HELPER_MAX_BYTES  4096 /* of one read or append */
 
@@ -182,6 +190,7 @@ SEVMON_WIRE_SIZE(struct sevmon_run_head, 24);
 #define SEVMON_RUN_MAX_BUDGET  (1ULL << 26)
 #define SEVMON_HELPER_COST     64
 #define SEVMON_HELPER_VCPU_COST 4096
+#define SEVMON_HELPER_KEY_COST 512 /* DIGEST, when its key is another one */
 
 /* What a run's answer begins with; then come `result_bytes`. */
 struct sevmon_run_report {

@@ -74,6 +74,9 @@ static long (*const sevmon_append)(const void *from, __u32 bytes) = (void *)SEVM
 static long (*const sevmon_get_vcpu_state)(struct sevmon_vcpu_state *to, __u32 vcpu) =
     (void *)SEVMON_HELPER_VCPU_STATE;
 static __u64 (*const sevmon_time)(void) = (void *)SEVMON_HELPER_TIME;
+static long (*const sevmon_digest)(__u8 to[SEVMON_DIGEST_BYTES],
+                                   const __u8 key[SEVMON_DIGEST_KEY_BYTES], __u32 bytes,
+                                   const void *address) = (void *)SEVMON_HELPER_DIGEST;
 
 /* A whole structure to the result, or nothing of it. */
 #define sevmon_append_struct(pointer) sevmon_append((pointer), sizeof(*(pointer)))

@@ -36,6 +36,11 @@ constexpr std::array kHelpers = {
            {HelperArgument{Kind::kWrites, sizeof(sevmon_vcpu_state)}, kNumber},
            Gives::kStatus},
     Helper{SEVMON_HELPER_TIME, "time", {}, Gives::kAnything},
+    Helper{SEVMON_HELPER_DIGEST,
+           "digest",
+           {HelperArgument{Kind::kWrites, SEVMON_DIGEST_BYTES},
+            HelperArgument{Kind::kReads, SEVMON_DIGEST_KEY_BYTES}, kBytes, kAddress},
+           Gives::kStatus},
 };
 static_assert(kHelpers.size() == SEVMON_HELPERS - 1);
 

@@ -2,6 +2,11 @@
 //
 // What a program can call (helpers.c).
 #include <gtest/gtest.h>
+#include <openssl/evp.h>
+
+#include <cstring>
+#include <memory>
+#include <tuple>
 
 #include "support/program_fixture.hpp"
 
@@ -101,6 +106,107 @@ TEST_F(Helpers, Translates) {
   const auto absent = call(SEVMON_HELPER_TRANSLATE, {kBuffer, kAbsent}, sizeof(sevmon_translation));
   EXPECT_EQ(absent.report.r0, failed(SEVMON_STATUS_NOT_MAPPED));
   EXPECT_GT(load<sevmon_translation>(absent.result).reached, 0) << "as far as it came";
+}
+
+/// AES-256-GMAC by OpenSSL, as program.h has it.
+Bytes gmac(ByteView key, std::uint64_t address, ByteView page) {
+  const auto nonce = payload(bytes_of(address), bytes_of(static_cast<std::uint32_t>(page.size())));
+  const std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)> context{
+      EVP_CIPHER_CTX_new(), EVP_CIPHER_CTX_free};
+  int bytes = 0;
+  Bytes tag(16);
+  EXPECT_EQ(EVP_EncryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, key.data(), nonce.data()),
+            1);
+  EXPECT_EQ(
+      EVP_EncryptUpdate(context.get(), nullptr, &bytes, page.data(), static_cast<int>(page.size())),
+      1);
+  EXPECT_EQ(EVP_EncryptFinal_ex(context.get(), nullptr, &bytes), 1);
+  EXPECT_EQ(EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, 16, tag.data()), 1);
+  return tag;
+}
+
+class Digests : public ProgramFixture {
+ protected:
+  /// Under a key that the program has at kBuffer + 64.
+  RunResult digest(ByteView key, std::uint64_t bytes, std::uint64_t address) {
+    BpfProgram program;
+    program.load_imm64(6, kBuffer + 64);
+    for (int i = 0; i < 4; ++i)
+      program.load_imm64(7, load<std::uint64_t>(key, 8 * i))
+          .add(BPF_STX | BPF_MEM | BPF_DW, 6, 7, static_cast<std::int16_t>(8 * i));
+    program.load_imm64(1, kBuffer).mov_reg(2, 6).load_imm64(3, bytes).load_imm64(4, address);
+    program.call(SEVMON_HELPER_DIGEST).mov_reg(8, 0);
+    program.load_imm64(1, kBuffer).mov(2, 16).call(SEVMON_HELPER_APPEND);
+    program.mov_reg(0, 8).exit();
+    return run(program);
+  }
+  Bytes page = [] {
+    Bytes bytes(4096);
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * i >> 3);
+    return bytes;
+  }();
+  Bytes key = Bytes(32, 0x5a);
+};
+
+TEST_F(Digests, AreGmacsOfMemory) {
+  host.guest.map(kGva, page);
+  for (const std::size_t bytes : {1, 15, 16, 17, 255, 4095, 4096}) {
+    const auto got = digest(key, bytes, kGva);
+    EXPECT_EQ(got.report.r0, 0u);
+    EXPECT_EQ(got.result, gmac(key, kGva, ByteView{page}.first(bytes))) << bytes;
+  }
+  EXPECT_EQ(digest(key, 100, kGva + 3996).result,
+            gmac(key, kGva + 3996, ByteView{page}.subspan(3996)));
+  const Bytes other(32, 1);
+  EXPECT_EQ(digest(other, 4096, kGva).result, gmac(other, kGva, page));
+}
+
+TEST_F(Digests, ChangeWithEachBitAndPlace) {
+  host.guest.map(kGva, page);
+  host.guest.map(kGva + 4096, page);
+  const auto before = digest(key, 4096, kGva).result;
+  EXPECT_NE(digest(key, 4096, kGva + 4096).result, before) << "the same bytes elsewhere";
+  page[4095] ^= 0x80;
+  host.guest.map(kGva, page);
+  EXPECT_NE(digest(key, 4096, kGva).result, before);
+}
+
+TEST_F(Digests, FailAsAStatusAndLeaveZeros) {
+  host.guest.map(kGva, page);
+  for (const auto& [bytes, address, status] : {std::tuple{0ULL, kGva, SEVMON_STATUS_BAD_ITEM},
+                                               {4097ULL, kGva, SEVMON_STATUS_BAD_ITEM},
+                                               {2ULL, kGva + 4095, SEVMON_STATUS_BAD_ITEM},
+                                               {16ULL, kAbsent, SEVMON_STATUS_NOT_MAPPED}}) {
+    const auto got = digest(key, bytes, address);
+    EXPECT_EQ(got.report.state, SEVMON_RUN_DONE);
+    EXPECT_EQ(got.report.r0, failed(static_cast<unsigned>(status))) << bytes;
+    EXPECT_EQ(got.result, Bytes(16, 0));
+  }
+  host.forbidden_start = kGva, host.forbidden_end = kGva + 4096;
+  EXPECT_EQ(digest(key, 16, kGva).report.r0, failed(SEVMON_STATUS_XEN));
+}
+
+TEST_F(Digests, TakeTheProgramsOwnMemoryOnly) {
+  const std::uint64_t data = SEVMON_BPF_ADDRESS(SEVMON_REGION_DATA);
+  const auto end = kMap + SEVMON_PROGRAM_MAX_MAP_BYTES;
+  for (const auto& [to, from] : {std::pair{0ULL, kBuffer},
+                                 {kBuffer, 0ULL},
+                                 {data, kBuffer},
+                                 {end - 15, kBuffer},
+                                 {kBuffer, end - 31}})
+    EXPECT_EQ(call(SEVMON_HELPER_DIGEST, {to, from, 16, kGva}).report.state, SEVMON_RUN_FAULT);
+  EXPECT_EQ(call(SEVMON_HELPER_DIGEST, {end - 16, end - 32, 16, kAbsent}).report.state,
+            SEVMON_RUN_DONE);
+}
+
+TEST_F(Digests, KeepNoKey) {
+  host.guest.map(kGva, page);
+  digest(key, 4096, kGva);
+  const auto& run = agent.state().ids[0].programs->demand.run;
+  EXPECT_FALSE(run.digest_key.is_set);
+  EXPECT_EQ(
+      std::memcmp(&run.digest_key, Bytes(sizeof run.digest_key, 0).data(), sizeof run.digest_key),
+      0);
 }
 
 TEST_F(Helpers, SaysWhatAVcpuDoes) {
