@@ -17,7 +17,7 @@ namespace sevmon::proxy {
 
 /// Lanes of shared memory in a file, as Xen serves them in a device's memory: for tests, benches
 /// and development. A thread of its own looks for requests until this ends: all the time while they
-/// come, else ever less often, at most kLongestSleep apart.
+/// come, else ever less often, at most a millisecond apart.
 class LaneServer {
  public:
   /// Make `path` if it is not there (4 lanes, nobody else's), and serve all lanes that it has room
