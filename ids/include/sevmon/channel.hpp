@@ -117,6 +117,20 @@ struct ChannelStats {
   std::uint64_t unverified = 0;
 };
 
+/// Requests without a last one in sight: made while others are under way, each answer taken as it
+/// comes. So the pipeline stays full and only what is under way is held.
+class RequestStream {
+ public:
+  virtual ~RequestStream() = default;
+  enum class Next : std::uint8_t { kRequest, kLater, kEnd };
+  /// Make the next request. `kLater`: not before an answer under way was taken, or something else
+  /// happened; not allowed when `nothing_under_way`: then wait for it here.
+  virtual Next next(Request& request, bool nothing_under_way) = 0;
+  /// The answer to the request that next() made as number `index`, from 0; in any order. An error
+  /// ends the stream, and what is under way is given up.
+  virtual common::Result<void> take(std::size_t index, Response response) = 0;
+};
+
 /// An authenticated, encrypted session with an agent. Rekeys by itself. Thread-safe: one exchange
 /// runs at a time.
 class Channel {
@@ -142,6 +156,10 @@ class Channel {
   ///         envelope: then the channel is of no more use. And for an answer of the agent's own:
   ///         kMalformed, kTooLarge when it cannot be, kMismatch when it is another request's.
   virtual common::Result<std::vector<Response>> exchange(std::span<const Request> requests) = 0;
+
+  /// Send what `requests` makes until its end, and hand it the answers. By default: one by one.
+  /// @return errors of `requests`, and of exchange().
+  virtual common::Result<void> stream(RequestStream& requests);
 
   virtual std::uint8_t size_class() const = 0;
   virtual ChannelStats stats() const = 0;

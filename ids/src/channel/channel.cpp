@@ -31,6 +31,39 @@ Result<sevmon_request_body> encode(const Request& request, std::uint8_t size_cla
   return common::make_request(head, request.items, size_class, request.payload);
 }
 
+/// A caller's stream, encoded.
+class StreamWork : public Connection::Work {
+ public:
+  StreamWork(RequestStream& stream, std::uint8_t size_class)
+      : stream_{stream}, size_class_{size_class} {}
+
+  Result<std::optional<sevmon_request_body>> next(bool may_wait) override {
+    Request request;
+    switch (stream_.next(request, may_wait)) {
+      case RequestStream::Next::kRequest:
+        break;
+      case RequestStream::Next::kLater:
+        if (may_wait) return Error{ErrorCode::kInternal, "a stream that waits for nothing"};
+        return {std::nullopt};
+      case RequestStream::Next::kEnd:
+        is_over_ = true;
+        return {std::nullopt};
+    }
+    auto body = encode(request, size_class_);
+    if (!body) return body.error();
+    return {*body};
+  }
+  bool is_over() const override { return is_over_; }
+  Result<void> put(std::size_t index, Response response) override {
+    return stream_.take(index, std::move(response));
+  }
+
+ private:
+  RequestStream& stream_;
+  const std::uint8_t size_class_;
+  bool is_over_ = false;
+};
+
 class AgentChannel : public Channel {
  public:
   AgentChannel(std::unique_ptr<FrameTransport> transport, Key key, const ChannelOptions& options)
@@ -60,6 +93,16 @@ class AgentChannel : public Channel {
     const std::lock_guard lock{mutex_};
     try {
       return settle(connection_.run(bodies));
+    } catch (const CryptoFailure& failure) {
+      return Error{ErrorCode::kInternal, failure.what()};
+    }
+  }
+
+  Result<void> stream(RequestStream& requests) override {
+    StreamWork work{requests, size_class_};
+    const std::lock_guard lock{mutex_};
+    try {
+      return settle(connection_.run(work));
     } catch (const CryptoFailure& failure) {
       return Error{ErrorCode::kInternal, failure.what()};
     }
@@ -100,6 +143,19 @@ class AgentChannel : public Channel {
 };
 
 }  // namespace
+
+Result<void> Channel::stream(RequestStream& requests) {
+  Request request;
+  for (std::size_t index = 0;; ++index) {
+    const auto next = requests.next(request, true);
+    if (next == RequestStream::Next::kEnd) return {};
+    if (next == RequestStream::Next::kLater)
+      return Error{ErrorCode::kInternal, "a stream that waits for nothing"};
+    auto responses = exchange(std::span{&request, 1});
+    if (!responses) return responses.error();
+    if (auto ok = requests.take(index, std::move(responses->front())); !ok) return ok;
+  }
+}
 
 Result<std::unique_ptr<Channel>> Channel::open(std::unique_ptr<FrameTransport> transport, Key key,
                                                ChannelOptions options) {

@@ -39,6 +39,31 @@ Response to_response(const common::ResponseView& view, std::vector<std::byte> bo
   return response;
 }
 
+/// Requests that are all there, and answers in their order.
+class List : public Connection::Work {
+ public:
+  explicit List(std::span<const sevmon_request_body> requests)
+      : requests_{requests}, responses_(requests.size()) {}
+
+  Result<std::optional<sevmon_request_body>> next(bool) override {
+    if (is_over()) return {std::nullopt};
+    return {requests_[next_++]};
+  }
+  bool is_over() const override { return next_ == requests_.size(); }
+  Result<void> put(std::size_t index, Response response) override {
+    responses_[index] = std::move(response);
+    return {};
+  }
+  std::size_t total(std::size_t) const override { return requests_.size(); }
+
+  std::vector<Response>& responses() { return responses_; }
+
+ private:
+  std::span<const sevmon_request_body> requests_;
+  std::vector<Response> responses_;
+  std::size_t next_ = 0;
+};
+
 }  // namespace
 
 Connection::Connection(std::unique_ptr<FrameTransport> transport, Key key,
@@ -49,20 +74,27 @@ Connection::Connection(std::unique_ptr<FrameTransport> transport, Key key,
       connection_id_{options.connection_id.value_or(random_array<SEVMON_ID_BYTES>())} {}
 
 Result<void> Connection::establish() {
-  Batch batch{.requests = {}, .responses = {}, .needs_session = true};
+  List nothing{{}};
+  Batch batch{.work = nothing, .needs_session = true};
   return pump(batch);
 }
 
 Result<std::vector<Response>> Connection::run(std::span<const sevmon_request_body> requests) {
+  List list{requests};
+  if (auto ok = run(list); !ok) return ok.error();
+  return std::move(list.responses());
+}
+
+Result<void> Connection::run(Work& work) {
   // After an exception: their places are in a batch that is gone.
   for (const auto& session : sessions_) session->waiting.clear();
-  Batch batch{.requests = requests, .responses = std::vector<Response>(requests.size())};
-  stats_.round_trips += (requests.size() + options_.pipeline_depth - 1) / options_.pipeline_depth;
-  const auto ok = pump(batch);
+  Batch batch{.work = work};
+  auto ok = pump(batch);
   // After an error: these numbers are given up, and their answers will be counted as they come.
   for (const auto& session : sessions_) session->waiting.clear();
-  if (!ok) return ok.error();
-  return std::move(batch.responses);
+  const auto total = batch.total();
+  stats_.round_trips += (total + options_.pipeline_depth - 1) / options_.pipeline_depth;
+  return ok;
 }
 
 void Connection::close(milliseconds timeout) {
@@ -88,7 +120,7 @@ Result<void> Connection::pump(Batch& batch) {
     if (auto ok = advance_handshake(batch, now); !ok) return ok;
     if (auto ok = resend_due(now); !ok) return ok;
     if (auto ok = send_more(batch, now); !ok) return ok;
-    if (batch.done == batch.requests.size() && !handshake_) return {};
+    if (batch.all_sent() && batch.done == batch.sent && !handshake_) return {};
     // Its time ran out between two looks at the clock, and there will be no other.
     if (is_closing_ && waiting() == 0 && !has_session(now))
       return Error{ErrorCode::kTimeout, "the session is over"};
@@ -116,12 +148,22 @@ Result<void> Connection::send(std::span<const std::byte> frame, std::uint32_t ta
 }
 
 Result<void> Connection::send_more(Batch& batch, TimePoint now) {
-  while (batch.next < batch.requests.size() && waiting() < options_.pipeline_depth &&
-         has_session(now)) {
-    auto [n, frame] = current().seal(batch.requests[batch.next]);
-    Waiting entry{.index = batch.next++,
+  while (!batch.all_sent() && waiting() < options_.pipeline_depth && has_session(now)) {
+    if (!batch.next) {
+      const bool may_wait = waiting() == 0 && !handshake_;
+      auto next = batch.work.next(may_wait);
+      if (!next) return next.error();
+      if (!*next) return {};
+      batch.next = *next;
+      // Meanwhile the session may have come to its end.
+      if (may_wait) now = Clock::now();
+      if (!has_session(now)) return {};
+    }
+    auto [n, frame] = current().seal(*batch.next);
+    Waiting entry{.index = batch.sent++,
                   .tag = next_tag_++,
                   .deadline = now + options_.answer_timeout,
+                  .request = *std::exchange(batch.next, std::nullopt),
                   .frame = std::move(frame),
                   .resend_at = {}};
     if (auto ok = send(entry.frame, entry.tag, now); !ok) return ok;
@@ -153,8 +195,9 @@ Result<void> Connection::check_deadlines(const Batch& batch, TimePoint now) cons
     was_busy |= entry.resends > 0 || entry.resend_at.has_value();
   });
   if (late == 0) return {};
-  const auto missing = std::to_string(batch.requests.size() - batch.done) + " of " +
-                       std::to_string(batch.requests.size()) + " requests unanswered after " +
+  const auto total = batch.total();
+  const auto missing = std::to_string(total - batch.done) + " of " + std::to_string(total) +
+                       " requests unanswered after " +
                        std::to_string(options_.answer_timeout.count()) + " ms";
   if (batch.forged > 0)
     return Error{ErrorCode::kForged, missing + "; " + std::to_string(batch.forged) +
@@ -220,14 +263,14 @@ Result<void> Connection::take_answer(Batch& batch, Session& session, std::uint64
     return {};
   }
   const auto index = found->second.index;
+  auto view = common::decode_response(body, n, options_.size_class, found->second.request);
   session.waiting.erase(found);
-  auto view = common::decode_response(body, n, options_.size_class, batch.requests[index]);
   // The tag is the agent's, so this is no forgery, and no other answer will come.
   if (!view) return view.error();
-  batch.responses[index] = to_response(*view, std::move(body));
+  if (auto ok = batch.work.put(index, to_response(*view, std::move(body))); !ok) return ok;
   ++batch.done;
   ++stats_.frames_received;
-  if (options_.progress) options_.progress(batch.done, batch.requests.size());
+  if (options_.progress) options_.progress(batch.done, batch.total());
   return {};
 }
 
@@ -249,7 +292,7 @@ bool Connection::wants_rekey(TimePoint now) const {
 /// while an older session is still waited for: the agent keeps only one.
 void Connection::maybe_start_handshake(const Batch& batch, TimePoint now) {
   if (handshake_ || is_closing_) return;
-  if (batch.next == batch.requests.size() && !batch.needs_session) return;
+  if (batch.all_sent() && !batch.needs_session) return;
   if (has_session(now)) {
     const bool old_ones_wait =
         std::any_of(sessions_.begin(), sessions_.end() - 1,
@@ -271,7 +314,7 @@ Result<void> Connection::advance_handshake(const Batch& batch, TimePoint now) {
   handshake_.reset();
   if (!opened) {
     next_rekey_ = now + kRekeyPause;
-    const bool needs_one = batch.needs_session || batch.next < batch.requests.size();
+    const bool needs_one = batch.needs_session || !batch.all_sent();
     return needs_one && !has_session(now) ? Result<void>{opened.error()} : Result<void>{};
   }
   if (!sessions_.empty()) {

@@ -24,12 +24,27 @@ namespace sevmon::ids {
 /// requests, answers, notices and rekeys take turns. Not thread-safe, except for stats().
 class Connection {
  public:
+  /// What a run sends, and where the answers go.
+  class Work {
+   public:
+    virtual ~Work() = default;
+    /// The next request, if there is one now. `may_wait`: nothing else happens until there is.
+    virtual common::Result<std::optional<sevmon_request_body>> next(bool may_wait) = 0;
+    /// next() has none left.
+    virtual bool is_over() const = 0;
+    virtual common::Result<void> put(std::size_t index, Response response) = 0;
+    /// For messages and progress: as far as is known.
+    virtual std::size_t total(std::size_t sent) const { return sent; }
+  };
+
   Connection(std::unique_ptr<FrameTransport> transport, Key key, const ChannelOptions& options);
 
   /// Make sure there is a session that takes requests.
   common::Result<void> establish();
   /// Send all of `requests`, wait for all answers.
   common::Result<std::vector<Response>> run(std::span<const sevmon_request_body> requests);
+  /// Send all that `work` has, as it has it.
+  common::Result<void> run(Work& work);
   /// Tell the agent that this connection is over, as far as `timeout` allows.
   void close(std::chrono::milliseconds timeout);
 
@@ -39,13 +54,15 @@ class Connection {
 
  private:
   struct Batch {
-    std::span<const sevmon_request_body> requests;
-    std::vector<Response> responses;
-    std::size_t next = 0;  // the first that was not sent yet
+    Work& work;
+    std::optional<sevmon_request_body> next{};  // made, not sent yet
+    std::size_t sent = 0;
     std::size_t done = 0;
     std::uint64_t forged = 0;
     std::string last_forged{};
     bool needs_session = false;  // even without requests
+    bool all_sent() const { return !next && work.is_over(); }
+    std::size_t total() const { return work.total(sent); }
   };
 
   common::Result<void> pump(Batch& batch);

@@ -25,7 +25,8 @@ struct Waiting {
   std::size_t index = 0;  // of the request in its batch
   std::uint32_t tag = 0;
   TimePoint deadline;
-  std::vector<std::byte> frame;  // to send again, as it is, when the agent was busy
+  sevmon_request_body request{};  // an answer's layout follows from it
+  std::vector<std::byte> frame;   // to send again, as it is, when the agent was busy
   std::optional<TimePoint> resend_at;
   unsigned resends = 0;
 };

@@ -106,6 +106,73 @@ TEST_F(ChannelTest, ProgressCountsUp) {
   EXPECT_EQ(seen, (std::vector<std::size_t>{1, 2, 3, 4, 5}));
 }
 
+/// Makes `count` reads; after each `pause_after`, none until all answers were taken.
+class Reads final : public RequestStream {
+ public:
+  explicit Reads(std::size_t count, std::size_t pause_after = SIZE_MAX)
+      : requests_{reads(count)}, pause_after_{pause_after} {}
+
+  Next next(Request& request, bool nothing_under_way) override {
+    if (made_ == requests_.size()) return Next::kEnd;
+    if (made_ - taken_ == pause_after_) {
+      EXPECT_FALSE(nothing_under_way);
+      return Next::kLater;
+    }
+    waits_ += nothing_under_way;
+    request = requests_[made_++];
+    most_ = std::max(most_, made_ - taken_);
+    return Next::kRequest;
+  }
+  common::Result<void> take(std::size_t index, Response response) override {
+    EXPECT_TRUE(is_right(requests_.at(index), response)) << index;
+    if (++taken_ == fails_at_) return common::Error{ErrorCode::kIo, "enough"};
+    return {};
+  }
+
+  std::vector<Request> requests_;
+  const std::size_t pause_after_;
+  std::size_t made_ = 0, taken_ = 0, most_ = 0, waits_ = 0, fails_at_ = SIZE_MAX;
+};
+
+TEST_F(ChannelTest, AStreamIsPipelinedToItsEnd) {
+  options_.pipeline_depth = 4;
+  const auto channel = open();
+  Reads stream{50};
+  ASSERT_TRUE(channel->stream(stream));
+  EXPECT_EQ(stream.taken_, 50u);
+  EXPECT_EQ(stream.most_, 4u);
+  EXPECT_EQ(stream.waits_, 1u);  // never drained after its first
+  EXPECT_EQ(channel->stats().frames_sent, 50u);
+  expect_right(*channel, reads(2));
+}
+
+TEST_F(ChannelTest, AStreamThatPausesGoesOn) {
+  options_.pipeline_depth = 16;
+  const auto channel = open();
+  Reads stream{50, 3};
+  ASSERT_TRUE(channel->stream(stream));
+  EXPECT_EQ(stream.taken_, 50u);
+  EXPECT_EQ(stream.most_, 3u);
+}
+
+TEST_F(ChannelTest, AStreamEndsWithItsTakersError) {
+  const auto channel = open();
+  Reads stream{50};
+  stream.fails_at_ = 7;
+  const auto done = channel->stream(stream);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kIo);
+  EXPECT_EQ(stream.taken_, 7u);
+  expect_right(*channel, reads(2));  // what was under way has no place here
+}
+
+TEST_F(ChannelTest, AStreamWithoutARequestIsNothing) {
+  const auto channel = open();
+  Reads stream{0};
+  EXPECT_TRUE(channel->stream(stream));
+  EXPECT_EQ(channel->stats().frames_sent, 0u);
+}
+
 TEST_F(ChannelTest, BadOptionsAreUsage) {
   const std::function<void(ChannelOptions&)> spoils[] = {
       [](auto& options) { options.size_class = SEVMON_CLASSES; },
