@@ -97,6 +97,7 @@ int run(int argc, char** argv) {
   add_vcpu(app, choose);
   add_watch(app, choose);
   add_check(app, choose);
+  add_dump(app, choose);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {

@@ -17,19 +17,23 @@ _sevmon() {
       return
       ;;
     --connect | --user | --domain | --timeout | --root) return ;;
-    --interval | --deadline | --silence | --ps | --count | --duration) return ;;
+    --format)
+      mapfile -t COMPREPLY < <(compgen -W 'elf lime' -- "$cur")
+      return
+      ;;
+    --range | --interval | --deadline | --silence | --ps | --count | --duration) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      keygen | revoke | status | profile | program | os-version | ps | read | translate | check | vcpu | \
-        watch | build | show | types | verify | run | list | unload | schedule | unschedule | results)
+      keygen | revoke | status | profile | program | os-version | ps | read | dump | translate | check | \
+        vcpu | watch | build | show | types | verify | run | list | unload | schedule | unschedule | results)
         command=$word
         ;;
     esac
   done
   case $command in
-    '') options='keygen revoke status profile program run os-version ps read translate check vcpu watch' ;;
+    '') options='keygen revoke status profile program run os-version ps read dump translate check vcpu watch' ;;
     profile) options='build show types' ;;
     program) options='build verify run list unload schedule unschedule results' ;;
     run) options='--include --input --budget --pause --atomic --output' ;;
@@ -41,11 +45,12 @@ _sevmon() {
     verify) options='--include --listing' ;;
     ps) options='--tree --threads --method --atomic' ;;
     read) options='--output --root --physical --zero-fill' ;;
+    dump) options='--format --range --zstd --resume --force --progress' ;;
     translate) options='--root' ;;
     vcpu) options='--symbols' ;;
     watch) options='--interval --deadline --silence --ps --count --duration' ;;
   esac
-  if [[ $cur != -* && $command =~ ^(build|show|verify|run|schedule|keygen|revoke)$ ]]; then
+  if [[ $cur != -* && $command =~ ^(build|show|verify|run|schedule|keygen|revoke|dump)$ ]]; then
     compopt -o filenames 2>/dev/null
     mapfile -t COMPREPLY < <(compgen -f -- "$cur")
     return

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion for sevmon(1)
-set -l commands keygen revoke status profile program run os-version ps read translate check vcpu watch
+set -l commands keygen revoke status profile program run os-version ps read dump translate check vcpu watch
 complete -c sevmon -n "not __fish_seen_subcommand_from $commands" -f -a "$commands"
 complete -c sevmon -n "__fish_seen_subcommand_from profile" -a "build show types"
 complete -c sevmon -n "__fish_seen_subcommand_from program" -a "build verify run list unload schedule unschedule results"
@@ -39,6 +39,13 @@ complete -c sevmon -n "__fish_seen_subcommand_from ps" -l atomic -d 'pause the t
 complete -c sevmon -n "__fish_seen_subcommand_from read translate" -l root -x -d 'page table'
 complete -c sevmon -n "__fish_seen_subcommand_from read" -l physical -d 'guest-physical address'
 complete -c sevmon -n "__fish_seen_subcommand_from read" -l zero-fill -d 'zeros where nothing is'
+complete -c sevmon -n "__fish_seen_subcommand_from dump" -F
+complete -c sevmon -n "__fish_seen_subcommand_from dump" -l format -x -a 'elf lime' -d 'of the file'
+complete -c sevmon -n "__fish_seen_subcommand_from dump" -l range -x -d '0xADDRESS:LENGTH'
+complete -c sevmon -n "__fish_seen_subcommand_from dump" -l zstd -d 'compress'
+complete -c sevmon -n "__fish_seen_subcommand_from dump" -l resume -d 'go on with FILE.part'
+complete -c sevmon -n "__fish_seen_subcommand_from dump" -l force -d 'replace and begin anew'
+complete -c sevmon -n "__fish_seen_subcommand_from dump" -l progress -d 'say how far it is'
 complete -c sevmon -n "__fish_seen_subcommand_from vcpu" -l symbols -d 'name entry points'
 complete -c sevmon -n "__fish_seen_subcommand_from watch" -l interval -x -d 'one request that often'
 complete -c sevmon -n "__fish_seen_subcommand_from watch" -l deadline -x -d 'later is late'

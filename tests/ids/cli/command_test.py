@@ -570,7 +570,7 @@ SEVMON_PROGRAM long walker(const void *input, __u64 bytes) {
         commands = ([], ["keygen"], ["revoke"], ["status"], ["profile", "build"], ["profile", "show"],
                     ["profile", "types"], ["program", "build"], ["program", "verify"],
                     ["program", "run"], ["program", "list"], ["program", "unload"],
-                    ["os-version"], ["ps"], ["read"], ["translate"], ["vcpu"],
+                    ["os-version"], ["ps"], ["read"], ["dump"], ["translate"], ["vcpu"],
                     ["watch"], ["check", "translation"])
         for command in commands:
             for word in [*command, *self.options_of(*command)]:
