@@ -85,6 +85,11 @@ class ChunkWriter {
                         .last_ns = chunk.last_ns};
     step.add_to(progress_);
     if (auto ok = file_.done(step); !ok) return ok;
+    // Better now than when all of it is there.
+    if (plan_.format == "elf" && progress_.present.runs().size() >= ids::kMaxCoreSegments)
+      return Error{ErrorCode::kTooLarge,
+                   "the target is in more pieces than a core can have; a LiME "
+                   "file (--format lime) can have them"};
     meter_.update(progress_.read.frames());
     return {};
   }
@@ -279,7 +284,13 @@ class Dump {
     const auto text = describe_dump(plan_, progress_).dump();
     const auto bytes = std::as_bytes(std::span{text});
     notes.push_back({.owner = "SEVMON", .type = 0, .content = {bytes.begin(), bytes.end()}});
-    auto header = ids::encode_core_header(progress_.present.runs(), map_.direct, map_.text, notes);
+    const auto runs = progress_.present.runs();
+    auto header = ids::encode_core_header(runs, map_.direct, map_.text, notes);
+    if (!header && !map_.direct.empty()) {
+      session_.output.warn("no virtual addresses in the core: " + header.error().message());
+      session_.output.result()["virtual_addresses"] = false;
+      header = ids::encode_core_header(runs, {}, {}, notes);
+    }
     if (!header || !plan_.zstd) return header;
     return ids::Compressor{}.fill(*std::move(header), ids::kCoreHeaderBytes);
   }

@@ -173,6 +173,7 @@ class ChunkReader final : public RequestStream {
 
   Result<void> take(std::size_t index, Response response) override {
     const auto found = asked_.find(index);
+    if (found == asked_.end()) return Error{ErrorCode::kInternal, "an answer to no request"};
     const auto asked = found->second;
     asked_.erase(found);
     Buffer& buffer = *asked.buffer;

@@ -31,7 +31,7 @@ constexpr std::uint64_t kDirectMapAlign = 1ULL << 30;  // a PUD's (arch/x86/mm/k
 constexpr std::uint64_t kP2mFlags = 3ULL << 62;
 constexpr std::uint64_t kMaxP2mEntries = 1ULL << 28;  // 1 TiB of memory
 constexpr std::uint64_t kP2mEntriesAtOnce = 1ULL << 20;
-constexpr std::uint32_t kMaxVcpus = 4096;
+constexpr std::uint32_t kMaxVcpus = 512;  // their notes have to fit into a core's header
 
 /// What only concerns the target's memory is a lack; the rest ends the dump.
 bool is_lack(const Error& error) {
