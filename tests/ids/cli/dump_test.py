@@ -227,7 +227,7 @@ class Dump(unittest.TestCase):
                 self.out.unlink()
                 size = len(whole[form, bool(compressed)])
                 # Where the disk is full, and what of the state was not written any more.
-                for limit in [size - PAGE, *(generator.randrange(5 * MIB, size) for _ in range(5))]:
+                for limit in [size - PAGE, *(generator.randrange(5 * MIB, size) for _ in range(3))]:
                     self.refused(3, "--resume", *arguments, **self.limited(limit))
                     lines = self.state.read_bytes()
                     cut = generator.randrange(lines.index(b"\n") + 1, len(lines) + 1)
@@ -259,6 +259,15 @@ class Dump(unittest.TestCase):
                 self.dump(0, "--force")
             self.assertEqual(parse_core(self.out.read_bytes())[0], self.memory)
             self.out.unlink()
+
+    def test_more_pieces_than_a_core_can_have(self):
+        pieces = self.dir / "pieces.lime"
+        count = 65_001
+        pieces.write_bytes(lime({2 * i * PAGE: i.to_bytes(4, "little") * (PAGE // 4)
+                                 for i in range(count)}))
+        self.refused(3, "too large", image=pieces)
+        self.dump(0, "--force", "--format", "lime", image=pieces)
+        self.assertEqual(len(parse_lime(self.out.read_bytes())), count)
 
     def test_an_interrupted_dump_says_so(self):
         # A frame far up: 1 TiB of frames to ask for.
