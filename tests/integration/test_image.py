@@ -6,6 +6,7 @@
 """
 
 import pathlib
+import subprocess
 import tempfile
 import unittest
 
@@ -65,6 +66,25 @@ class ImageTests:
         pointer = self.ids().read_pointer("saved_command_line")
         line = self.image.truth["before"]["cmdline"].encode()
         self.assertEqual(self.ids().read(hex(pointer), len(line)), line)
+
+    def test_dump_is_an_image_like_it(self):
+        """Dumped again, as a core and as LiME: the same processes; and in the core the addresses
+        that /proc/kallsyms had."""
+        with tempfile.TemporaryDirectory() as folder:
+            for form in ("elf", "lime"):
+                path = pathlib.Path(folder) / form
+                result = self.ids("elf").result("dump", path, "--format", form)
+                self.assertEqual(result["virtual_addresses"], form == "elf")
+                copy = lab.Sevmon(f"image:{path}", profiles=lab.profiles())
+                self.assertEqual(copy.result("ps")["processes"],
+                                 self.ids("elf").result("ps")["processes"])
+            headers = subprocess.run(["readelf", "-lW", pathlib.Path(folder) / "elf"],
+                                     capture_output=True, text=True, check=True).stdout
+            self.assertIn(f"{self.image.truth['before']['stext'] & ~0x1fffff:#x}", headers)
+            notes = subprocess.run(["readelf", "-nW", pathlib.Path(folder) / "elf"],
+                                   capture_output=True, text=True, check=True).stdout
+            for owner in ("CORE", "QEMU", "VMCOREINFO", "SEVMON"):
+                self.assertIn(owner, notes)
 
     def test_output_that_is_no_file_stays_what_it_is(self):
         with tempfile.TemporaryDirectory() as folder:
