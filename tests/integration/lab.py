@@ -10,6 +10,8 @@ import re
 import subprocess
 import tempfile
 
+import jsonschema
+
 import guests
 import wire
 from guests import CACHE, PROXY_PORT, ROOT, SHELL_PORT
@@ -72,7 +74,9 @@ class Sevmon:
 
     def result(self, *words):
         """What the command found, out of its JSON document."""
-        return self.ok("--json", *words).json["result"]
+        document = self.ok("--json", *words).json
+        jsonschema.validate(document, schema())
+        return document["result"]
 
     def try_read(self, where, count, *options):
         """(outcome, bytes or None): memory through a file, as a user would."""
@@ -88,6 +92,11 @@ class Sevmon:
 
     def read_pointer(self, where):
         return int.from_bytes(self.read(where, 8), "little")
+
+
+@functools.lru_cache
+def schema():
+    return json.loads((ROOT / "ids/share/sevmon.schema.json").read_text())
 
 
 @functools.lru_cache
