@@ -72,7 +72,7 @@ class Programs {
   ///         programs that run; errors of the channel.
   common::Result<void> load(std::span<const std::byte> image);
 
-  /// Run it, and load it first if the agent does not have it: then that takes three round trips
+  /// Run it, and load it first if the agent does not have it: then that takes four round trips
   /// more. Waits for another run of this IDS to end, and for one that was
   /// abandoned to make room.
   /// @return kUsage: input over what fits a request, budget; as load(); kRefused when the agent
