@@ -4,10 +4,12 @@ programs that Xen runs by itself."""
 
 import pathlib
 import struct
+import tempfile
 import threading
 import time
 
 import lab
+import truth
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -16,6 +18,7 @@ PROCESSES = PROGRAMS / "processes.bpf.o"
 RECORD = struct.Struct("<5QI3i6I16s")  # struct sevmon_process_record
 TRAILER = struct.Struct("<5Q5Ii")      # struct sevmon_processes_trailer
 DONE = 1
+INCLUDES = ["-I", ROOT / "ids/include", "-I", ROOT / "common/include"]
 
 
 def records(result):
@@ -118,6 +121,35 @@ class ProgramTests:
         paged = self.ids.ok("--json", "--stats", "ps", "--method", "pages").json
         self.assertEqual(paged["result"]["method"], "pages")
         self.assertGreater(paged["stats"]["list_round_trips"], 1)
+
+    def test_ps_without_a_place_for_its_program(self):
+        """All four are taken by standing programs: pages show the processes, and a comparison that
+        cannot be made is no good news."""
+        for entry in self.ids.result("program", "list")["programs"]:
+            self.ids.ok("program", "unload", entry["program"])
+        names = [self.ids.result("program", "schedule", self.number_program(i), *INCLUDES,
+                                 "--every", "60000-60000")["program"] for i in range(4)]
+        try:
+            before = self.guest.processes()
+            found = self.ids.result("ps")
+            truth.check_processes(self, found["processes"], before, self.guest.processes())
+            self.assertEqual(found["method"], "pages")
+            self.assertIn("all places", found["fallback"])
+            both = self.ids("--json", "ps", "--method", "both")
+            self.assertEqual(both.code, 3, both)
+            self.assertIn("by pages, not by program", both.err)
+        finally:
+            for name in names:
+                self.ids.ok("program", "unschedule", name)
+                self.ids.ok("program", "unload", name)
+        self.assertIsNone(self.ids.result("ps")["fallback"])
+
+    def number_program(self, number):
+        """A program that returns `number`."""
+        path = pathlib.Path(tempfile.mkdtemp(prefix="sevmon-")) / "number.bpf.c"
+        path.write_text(f"#include <sevmon/program.bpf.h>\n"
+                        f"SEVMON_PROGRAM long number(void) {{ return {number}; }}\n")
+        return path
 
     def test_program_that_never_ends(self):
         """Dom0 answers meanwhile, and the machine is as before."""

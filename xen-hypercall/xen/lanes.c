@@ -127,6 +127,7 @@ static void cf_check serve_lanes(void *unused)
     s_time_t began = NOW(), rest_ns;
     bool did;
 
+    /* Without an agent any more: nor is the timer set again. */
     if ( !cpu || !sevmon_enter(cpu) )
         return;
     did = serve(cpu, began);

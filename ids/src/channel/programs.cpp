@@ -153,6 +153,10 @@ Result<void> Programs::load(std::span<const std::byte> image) {
   std::ranges::copy(digest, begin.sha256);
   const auto begun = ask(SEVMON_ITEM_PROGRAM_BEGIN, payload_of(begin));
   if (!begun) return begun.error();
+  if (has_status(*begun, SEVMON_STATUS_BUSY))
+    return Error{ErrorCode::kRefused,
+                 "program: all places are taken by others that run or are "
+                 "scheduled"};
   if (!has_status(*begun, SEVMON_STATUS_OK)) return refusal(*begun);
   const auto entry = common::Reader{begun->items[0].bytes}.take<sevmon_program_entry>();
   if (!std::ranges::equal(entry.sha256, digest) || entry.bytes != image.size())
