@@ -195,8 +195,15 @@ Result<std::vector<std::byte>> MapReader::read_p2m(Gva table, std::uint64_t entr
 Result<std::vector<Mapping>> MapReader::by_p2m(std::uint64_t page_offset) {
   const auto table = variable("xen_p2m_addr");
   if (!table) return table.error();
-  const auto entries = variable("xen_p2m_size");
+  auto entries = variable("xen_p2m_size");
   if (!entries) return entries.error();
+  // It has room for 512 GiB that might be added (CONFIG_XEN_MEMORY_HOTPLUG_LIMIT): 1 GiB of
+  // entries.
+  if (kernel_.info().has_symbol("max_pfn")) {
+    const auto end = variable("max_pfn");
+    if (!end) return end.error();
+    entries = std::min(*entries, *end);
+  }
   if (*entries == 0 || *entries > kMaxP2mEntries || *table < kLowestPageOffset)
     return Error{ErrorCode::kMalformed,
                  "xen_p2m_size is " + std::to_string(*entries) + " at " + hex_address(*table)};

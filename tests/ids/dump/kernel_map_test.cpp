@@ -102,6 +102,11 @@ TEST_F(KernelMapTest, APvKernelsDirectMapIsByItsOwnFrames) {
   const auto map = read();
   EXPECT_EQ(map.direct, (std::vector<Mapping>{{kDirect + 0x4000, 0x20000, 0x1000},
                                               {kDirect, 0x55000, 0x2000}}));
+  // The table is larger than there is memory.
+  info_.symbols_["max_pfn"] = kText + 0xf028;
+  set(kTextGpa + 0xf028, 2);
+  EXPECT_EQ(read().direct, (std::vector<Mapping>{{kDirect, 0x55000, 0x2000}}));
+  info_.symbols_.erase("max_pfn");
   // Sizes and places of the table that cannot be.
   for (const std::uint64_t size : {0ULL, (1ULL << 28) + 1, ~0ULL}) {
     set(kTextGpa + 0xf020, size);
