@@ -6,8 +6,10 @@
       └── compared with ◄── test shell (another port) ◄── Dom0's own /proc ◄── Dom0's memory
 """
 
+import pathlib
 import re
 import struct
+import tempfile
 import threading
 import zlib
 
@@ -91,6 +93,45 @@ class Dom0Tests(ProgramTests):
         self.assertEqual(found["user"], not self.PVH)
         data = self.ids.read(found["physical"], 64, "--physical")
         self.assertEqual(data, self.ids.read("linux_banner", 64))
+
+    # -- all of it
+
+    def test_dump(self):
+        """A core of all memory: its processes are those that run, its kernel lies where it does."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "dom0.core"
+            before = self.guest.processes()
+            result = self.ids.ok("--json", "dump", path, timeout_s=900).json["result"]
+            after = self.guest.processes()
+            self.assertTrue(result["complete"] and result["virtual_addresses"], result)
+            self.assertGreater(result["vmcoreinfo_bytes"], 1000)
+            self.assertGreater(result["last_ns"], result["first_ns"])
+            self.assertEqual(result["boot_nonce"], self.boot_nonce())
+            core = lab.Sevmon(f"image:{path}", profiles=lab.profiles())
+            truth.check_processes(self, core.result("ps")["processes"], before, after)
+            self.assertEqual(core.read("linux_banner", 64), self.ids.read("linux_banner", 64))
+            self.check_core_addresses(path.read_bytes())
+
+    def boot_nonce(self):
+        return self.ids("--json", "--development", "status").json["result"]["agent"]["boot_nonce"]
+
+    def check_core_addresses(self, core):
+        """What gdb would read: virtual addresses of the kernel's image and of the direct map."""
+        table, = struct.unpack_from("<Q", core, 32)
+        count, = struct.unpack_from("<H", core, 56)
+        loads = [struct.unpack_from("<IIQQQQ", core, table + 56 * i) for i in range(count)]
+
+        def read(address, size):
+            for kind, _, offset, start, _, held in loads:
+                if kind == 1 and start <= address and address + size <= start + held:
+                    return core[offset + address - start:][:size]
+            raise AssertionError(f"{address:#x} is in no segment of the core")
+
+        for name, size in (("linux_banner", 128), ("sys_call_table", 2048), ("_stext", 4096)):
+            self.assertEqual(read(self.kallsyms(name), size), self.ids.read(name, size), name)
+        # A pointer into the direct map, at constant data.
+        line = self.ids.read_pointer("saved_command_line")
+        self.assertEqual(read(line, 40), self.ids.read(hex(line), 40))
 
     # -- what is not there
 
