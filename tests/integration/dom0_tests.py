@@ -98,6 +98,8 @@ class Dom0Tests(ProgramTests):
 
     def test_dump(self):
         """A core of all memory: its processes are those that run, its kernel lies where it does."""
+        if self.PVH and not lab.FULL:
+            self.skipTest("512 MiB through an emulated PVH Dom0 take minutes: --full")
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "dom0.core"
             before = self.guest.processes()
