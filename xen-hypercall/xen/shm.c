@@ -19,6 +19,7 @@
 
 #include <asm/e820.h>
 #include <asm/io.h>
+#include <asm/p2m.h>
 #include <asm/page.h>
 
 #include "glue.h"
@@ -190,27 +191,28 @@ void __init sevmon_shm_init(void)
 static int __init unmap(struct domain *d, unsigned long first,
                         unsigned long frames)
 {
-    unsigned long done = 0;
+    unsigned long i;
+    int rc = 0;
 
-    while ( done < frames )
+    for ( i = 0; i < frames && !rc; i++ )
     {
-        int rc = unmap_mmio_regions(d, _gfn(first + done), frames - done,
-                                    _mfn(first + done));
+        p2m_type_t type;
+        mfn_t mfn = get_gfn_query_unlocked(d, first + i, &type);
 
-        if ( rc <= 0 )
-            return rc;
-        done += rc;
+        if ( type == p2m_mmio_direct )
+            rc = unmap_mmio_regions(d, _gfn(first + i), 1, mfn);
     }
 
-    return 0;
+    return rc;
 }
 
 static int __init deny(struct domain *d, const struct bar *bar)
 {
     unsigned long first = PFN_DOWN(bar->start);
-    unsigned long frames = PFN_UP(bar->bytes);
+    unsigned long frames = PFN_DOWN(bar->bytes);
     int rc;
 
+    /* Registers of its own, which do nothing here, may share their page. */
     if ( !bar->start || !frames )
         return 0;
     rc = iomem_deny_access(d, first, first + frames - 1);
