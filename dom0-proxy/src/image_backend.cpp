@@ -58,14 +58,18 @@ class ImageBackend : public Backend {
   ImageBackend(std::unique_ptr<ImageAgent> agent, std::unique_ptr<LaneServer> lanes,
                std::size_t threads)
       : agent_{std::move(agent)}, lanes_{std::move(lanes)}, pool_{threads} {}
-  ~ImageBackend() override { pool_.join(); }
+  ~ImageBackend() override {
+    pool_.stop();
+    pool_.join();
+  }
 
   asio::awaitable<BackendAnswer> submit(std::vector<std::byte> frame) override {
     // Comes back to the waiter's executor by itself.
     co_return co_await asio::co_spawn(pool_, run(std::move(frame)), asio::use_awaitable);
   }
 
-  void stop() override { pool_.stop(); }
+  // What is under way ends soon, and somebody waits for it: left undone, they would for ever.
+  void stop() override {}
   std::string describe() const override {
     return agent_->describe() + (lanes_ ? ", " + lanes_->describe() : "");
   }
