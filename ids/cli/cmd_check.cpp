@@ -97,6 +97,7 @@ void add_check(CLI::App& app, const Choose& choose) {
   auto* translation = command->add_subcommand(
       "translation", "do all page tables lead the kernel's addresses to the kernel?");
   translation->callback([choose] { choose("check translation", run); });
+  add_check_text(*command, choose);
 }
 
 }  // namespace sevmon::cli

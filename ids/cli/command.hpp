@@ -20,6 +20,8 @@ using Choose = std::function<void(std::string name, Run run)>;
 
 // One per file: each adds its subcommand and options to `app`.
 void add_check(CLI::App& app, const Choose& choose);
+/// text, below `check`.
+void add_check_text(CLI::App& check, const Choose& choose);
 void add_dump(CLI::App& app, const Choose& choose);
 void add_keygen(CLI::App& app, const Choose& choose);
 void add_revoke(CLI::App& app, const Choose& choose);

@@ -135,6 +135,34 @@ class Dom0Tests(ProgramTests):
         line = self.ids.read_pointer("saved_command_line")
         self.assertEqual(read(line, 40), self.ids.read(hex(line), 40))
 
+    # -- has it changed?
+
+    def test_text_changes(self):
+        """A static key patches the kernel's text: each place is found, and no other."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "dom0.text"
+            taken = self.ids.result("check", "text", "--copy", path, "--take")
+            self.assertGreater(taken["copy"]["pages"], 3000)
+            check = ("check", "text", "--copy", path)
+            self.assertEqual(self.ids.result(*check)["findings"], [])
+            again = self.ids.ok("--json", "--stats", *check).json
+            self.assertEqual(again["stats"]["loading_round_trips"], 0)
+            self.assertEqual(again["stats"]["digest_round_trips"], 2, "text, constants")
+            self.guest.shell("echo 1 > /proc/sys/kernel/sched_schedstats")
+            changed = self.ids("--json", *check)
+            self.guest.shell("echo 0 > /proc/sys/kernel/sched_schedstats")
+            self.assertEqual(changed.code, 1, changed)
+            found = changed.json["result"]
+            self.assertTrue(found["complete"])
+            for finding in found["findings"]:
+                self.assertEqual(finding["id"], "text-changed")
+                # Jumps and no-operations of 2 or 5 bytes, some side by side.
+                self.assertLessEqual(finding["bytes"], 64, finding)
+                self.assertNotEqual(finding["expected"], finding["found"])
+            print(f"a static key: {len(found['findings'])} places in {found['differing']} of "
+                  f"{found['pages']} pages")
+            self.assertEqual(self.ids.result(*check)["findings"], [], "and back again")
+
     # -- what is not there
 
     def test_not_there(self):

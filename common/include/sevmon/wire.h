@@ -228,7 +228,7 @@ SEVMON_WIRE_SIZE(struct sevmon_request_body, SEVMON_REQUEST_BODY_BYTES);
 #define SEVMON_ITEM_PROGRAM_UNSCHEDULE 23 /* sevmon_program_name */
 #define SEVMON_ITEM_PROGRAM_COLLECT    24 /* sevmon_collect ->
                                              sevmon_collected, results */
-/* 25..31 are kept for HASH. */
+/* Digests are a helper of programs: SEVMON_HELPER_DIGEST. */
 
 #define SEVMON_MAX_PAYLOAD_BYTES \
     ((SEVMON_MAX_ITEMS - 1) * sizeof(struct sevmon_item))

@@ -39,7 +39,8 @@ _sevmon() {
     run) options='--include --input --budget --pause --atomic --output' ;;
     schedule) options='--include --input --budget --pause --every --in-slices' ;;
     results) options='--keep --dump' ;;
-    check) options='translation' ;;
+    check) options='translation text' ;;
+    text) options='--copy --take' ;;
     build) options='--output --include' ;;
     types) options='--output' ;;
     verify) options='--include --listing' ;;

@@ -4,7 +4,7 @@ set -l commands keygen revoke status profile program run os-version ps read dump
 complete -c sevmon -n "not __fish_seen_subcommand_from $commands" -f -a "$commands"
 complete -c sevmon -n "__fish_seen_subcommand_from profile" -a "build show types"
 complete -c sevmon -n "__fish_seen_subcommand_from program" -a "build verify run list unload schedule unschedule results"
-complete -c sevmon -n "__fish_seen_subcommand_from check" -a "translation"
+complete -c sevmon -n "__fish_seen_subcommand_from check" -a "translation text"
 complete -c sevmon -l connect -x -d 'tcp:HOST:PORT, shm:FILE or image:FILE'
 complete -c sevmon -l key -r -d "this IDS's key"
 complete -c sevmon -l config -r -d 'configuration file'
@@ -46,6 +46,8 @@ complete -c sevmon -n "__fish_seen_subcommand_from dump" -l zstd -d 'compress'
 complete -c sevmon -n "__fish_seen_subcommand_from dump" -l resume -d 'go on with FILE.part'
 complete -c sevmon -n "__fish_seen_subcommand_from dump" -l force -d 'replace and begin anew'
 complete -c sevmon -n "__fish_seen_subcommand_from dump" -l progress -d 'say how far it is'
+complete -c sevmon -n "__fish_seen_subcommand_from text" -l copy -r -d 'of text and constants'
+complete -c sevmon -n "__fish_seen_subcommand_from text" -l take -d 'take it now'
 complete -c sevmon -n "__fish_seen_subcommand_from vcpu" -l symbols -d 'name entry points'
 complete -c sevmon -n "__fish_seen_subcommand_from watch" -l interval -x -d 'one request that often'
 complete -c sevmon -n "__fish_seen_subcommand_from watch" -l deadline -x -d 'later is late'
