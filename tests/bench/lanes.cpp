@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// scripts/bench --lanes: one agent over a memory image, asked through its lanes and over TCP in turn.
+// scripts/bench --lanes: one agent over a memory image, asked through its lanes and over TCP in
+// turn.
 //
 //   bench-lanes PORT LANES KEY FRAMES ROUNDS
 //       FRAMES: of the image, all read in turn. Print rows as bench-native does.

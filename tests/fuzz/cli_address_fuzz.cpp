@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Target: cli::parse_place, cli::parse_length, cli::parse_target. Properties: what parses prints and
-// parses back to the same; no place or length with an unprintable byte parses; messages are
+// Target: cli::parse_place, cli::parse_length, cli::parse_target. Properties: what parses prints
+// and parses back to the same; no place or length with an unprintable byte parses; messages are
 // printable.
 #include <algorithm>
 #include <cstddef>

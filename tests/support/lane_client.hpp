@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A lane of shared memory, and its client's end as a test needs it: docs/protocol.md, 7.1, apart from
-// the IDS's code. It believes the agent, and can be made to say anything.
+// A lane of shared memory, and its client's end as a test needs it: docs/protocol.md, 7.1, apart
+// from the IDS's code. It believes the agent, and can be made to say anything.
 #pragma once
 
 #include <sevmon/shm.h>

@@ -46,13 +46,14 @@ common::Result<std::unique_ptr<FrameTransport>> connect_tcp(const std::string& h
                                                             const std::string& port,
                                                             std::chrono::milliseconds timeout);
 
-/// Memory that an agent's host and this process both map, or one lane of it (docs/protocol.md, 7.1).
+/// Memory that an agent's host and this process both map, or one lane of it
+/// (docs/protocol.md, 7.1).
 class ShmLane;
 
 /// Open and map `path`, a device's resource2 or a file, and take its first lane that no other
 /// client has, for as long as the result lives. Needs nothing of the system afterwards. From the
-/// first call on this process handles SIGBUS for these mappings: a file that is cut is no crash; and
-/// the calling thread's timers are exact (PR_SET_TIMERSLACK).
+/// first call on this process handles SIGBUS for these mappings: a file that is cut is no crash;
+/// and the calling thread's timers are exact (PR_SET_TIMERSLACK).
 /// @return kIo; kUnsupported: no file; kTruncated: too small; kConnect: all lanes are taken.
 common::Result<std::shared_ptr<ShmLane>> open_shm(const std::string& path);
 
