@@ -6,7 +6,9 @@
 
 SEVMON_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 SEVMON_CACHE=${SEVMON_CACHE:-$SEVMON_ROOT/.cache}
-export SEVMON_ROOT SEVMON_CACHE
+SEVMON_MIRROR=${SEVMON_MIRROR:-http://deb.debian.org/debian}
+SEVMON_SECURITY_MIRROR=${SEVMON_SECURITY_MIRROR:-http://deb.debian.org/debian-security}
+export SEVMON_ROOT SEVMON_CACHE SEVMON_MIRROR SEVMON_SECURITY_MIRROR
 
 die() {
   echo "${0##*/}: $*" >&2
@@ -23,8 +25,7 @@ sevmon_apt_setup() {
   sevmon_apt_config=$dir/apt.conf
   mkdir -p "$dir/lists/partial" "$dir/archives/partial"
   local key=/usr/share/keyrings/debian-archive-keyring.gpg suite component
-  local mirror=${SEVMON_MIRROR:-http://deb.debian.org/debian}
-  local security=${SEVMON_SECURITY_MIRROR:-http://deb.debian.org/debian-security}
+  local mirror=$SEVMON_MIRROR security=$SEVMON_SECURITY_MIRROR
   for component in "${kinds[@]}"; do
     for suite in "$mirror $release" "$mirror $release-updates" "$mirror $release-backports" \
       "$security $release-security"; do
@@ -50,3 +51,24 @@ CONF
 
 # sevmon_apt apt-get|apt-cache ARGS...
 sevmon_apt() { APT_CONFIG=$sevmon_apt_config "$@"; }
+
+# sevmon_source_tarball PACKAGE VERSION SUFFIX SHA256: into this folder, PACKAGE_UPSTREAM.orig.tar.SUFFIX
+# of Debian's source package, if it is served and is the one with that digest. Fails if not; what apt
+# said is in apt.log.
+#
+# apt-get fails when any file of a source package is missing (the .dsc of an old version often is),
+# although the tarball, which is all that is needed, has arrived. It also refuses a version that the
+# index no longer lists, whose files stay in the pool for a while after a newer one came: there apt's
+# own downloader takes them. The digest decides what is used.
+sevmon_source_tarball() {
+  local package=$1 version=$2 sha256=$4 tarball=$1_${2%-*}.orig.tar.$3 pool
+  rm -f "$tarball"
+  sevmon_apt apt-get -qq source --download-only "$package=$version" >apt.log 2>&1 || true
+  for pool in "$SEVMON_MIRROR/pool" "$SEVMON_SECURITY_MIRROR/pool/updates"; do
+    [[ ! -f $tarball ]] || break
+    sevmon_apt /usr/lib/apt/apt-helper download-file \
+      "$pool/main/${package:0:1}/$package/${tarball//+/%2b}" "$tarball" "SHA256:$sha256" \
+      >>apt.log 2>&1 || rm -f "$tarball"
+  done
+  [[ -f $tarball ]] && echo "$sha256  $tarball" | sha256sum --quiet --check - >>apt.log 2>&1
+}
