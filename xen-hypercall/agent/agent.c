@@ -21,6 +21,11 @@ uint32_t sevmon_work_token(const struct sevmon_work *work)
     return work->token;
 }
 
+void sevmon_work_set_way(struct sevmon_work *work, const void *way)
+{
+    work->way = way;
+}
+
 const uint8_t *sevmon_work_out(const struct sevmon_work *work)
 {
     return &work->out[SEVMON_FRAME_SHIFT];

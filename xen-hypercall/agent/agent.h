@@ -70,7 +70,7 @@ int sevmon_agent_frame(struct sevmon_agent *agent, struct sevmon_work *work,
  *
  * Returns the answer's size in bytes, otherwise:
  * -ERESTART: still not finished
- * -EBADMSG:  no run waits by that token, or its session is over
+ * -EBADMSG:  no run waits by that token and way, or its session is over
  */
 int sevmon_agent_continue(struct sevmon_agent *agent, struct sevmon_work *work,
                           uint32_t token);
@@ -86,6 +86,12 @@ void sevmon_agent_tick(struct sevmon_agent *agent);
 void sevmon_agent_end(struct sevmon_agent *agent);
 
 uint32_t sevmon_work_token(const struct sevmon_work *work);
+/*
+ * By which way the next frames in `work` come; NULL, as in a zeroed one: by the
+ * host's first, the hypercall.  Tokens can be guessed, and who has one way must
+ * not take the answers of those who chose another.
+ */
+void sevmon_work_set_way(struct sevmon_work *work, const void *way);
 /* Where the host puts the frame: SEVMON_REQUEST_FRAME_BYTES of room. */
 uint8_t *sevmon_work_in(struct sevmon_work *work);
 /* Where the answer is. */

@@ -95,6 +95,7 @@ unsigned int sevmon_demand_start(struct sevmon_agent *agent,
     if ( status != SEVMON_STATUS_OK )
         return status;
 
+    demand->way = work->way;
     demand->n = work->header.n;
     demand->session = session->number;
     demand->head = *head;
@@ -127,6 +128,7 @@ struct sevmon_ids *sevmon_demand_resume(struct sevmon_agent *agent,
 
     sevmon_lock(&ids->lock);
     taken = demand->place == SEVMON_DEMAND_WAITING &&
+            demand->way == work->way &&
             (demand->number << IDS_BITS) == (token & ~(SEVMON_MAX_KEYS - 1U));
     if ( taken )
         demand->place = SEVMON_DEMAND_TAKEN;

@@ -30,6 +30,7 @@ struct sevmon_demand {
     uint64_t waiting_ns;
 
     /* Of the request. */
+    const void *way; /* nobody goes on with it by another one */
     uint64_t n;
     uint32_t session;
     struct sevmon_response_head head;

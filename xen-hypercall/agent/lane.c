@@ -231,6 +231,22 @@ static uint32_t take(struct sevmon_lane *lane, struct sevmon_work *work,
     return bytes;
 }
 
+/* A frame of so many bytes; 0: go on with the lane's run. */
+static enum sevmon_lane_state run(struct sevmon_agent *agent,
+                                  struct sevmon_lane *lane,
+                                  struct sevmon_work *work, uint32_t bytes)
+{
+    int rc;
+
+    /* Dom0's hypercall must not end what it was not asked to carry. */
+    sevmon_work_set_way(work, lane);
+    rc = bytes ? sevmon_agent_frame(agent, work, bytes)
+               : sevmon_agent_continue(agent, work, lane->token);
+    sevmon_work_set_way(work, NULL);
+
+    return finish(lane, work, rc);
+}
+
 static enum sevmon_lane_state answer(struct sevmon_agent *agent,
                                      struct sevmon_lane *lane,
                                      struct sevmon_work *work,
@@ -259,7 +275,7 @@ static enum sevmon_lane_state answer(struct sevmon_agent *agent,
         return SEVMON_LANE_NOTHING;
     }
 
-    return finish(lane, work, sevmon_agent_frame(agent, work, bytes));
+    return run(agent, lane, work, bytes);
 }
 
 enum sevmon_lane_state sevmon_lane_poll(struct sevmon_agent *agent,
@@ -277,8 +293,7 @@ enum sevmon_lane_state sevmon_lane_poll(struct sevmon_agent *agent,
     if ( !lane->serves )
         return SEVMON_LANE_NOTHING;
     if ( lane->runs )
-        return finish(lane, work,
-                      sevmon_agent_continue(agent, work, lane->token));
+        return run(agent, lane, work, 0);
 
     return answer(agent, lane, work, &said);
 }

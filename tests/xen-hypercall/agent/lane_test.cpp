@@ -339,6 +339,44 @@ TEST_F(Lane, ARunWhoseClientIsGoneIsGivenUp) {
   EXPECT_EQ(client.run(image.name(), {}, 10).status, SEVMON_STATUS_OK);
 }
 
+/// Numbers of runs are no secret: Dom0 tries them all by its hypercall, and so does another lane.
+TEST_F(Lane, NobodyElseGoesOnWithItsRun) {
+  auto program = endless();
+  const Image image{program};
+  client.load_all(image);
+  const auto frame = client.run_frame(image.name(), {}, 3 * SEVMON_RUN_SLICE);
+  lane.client.send(frame, 5);
+  ASSERT_EQ(lane.poll(), SEVMON_LANE_RUNNING);
+  const auto token = lane.state.token;
+  EXPECT_EQ(agent.go_on(token).rc, -EBADMSG);
+  HostedLane other{agent, 2};
+  other.client.claim(77);
+  other.serve();
+  other.state.runs = true;
+  other.state.token = token;
+  EXPECT_EQ(other.poll(), SEVMON_LANE_ANSWERED);
+  EXPECT_EQ(other.client.take()->notice, SEVMON_NOTICE_REJECTED);
+  lane.serve();
+  const auto answer = lane.client.take();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->notice, 0) << "its own client has the answer";
+  EXPECT_EQ(client.result({.rc = static_cast<int>(answer->frame.size()), .frame = answer->frame})
+                .report.state,
+            SEVMON_RUN_OVER_BUDGET);
+
+  // Nor does a lane's poll leave its way to the frames that come after it.
+  const auto through = agent.frame(client.run_frame(image.name(), {}, 3 * SEVMON_RUN_SLICE));
+  ASSERT_EQ(through.rc, -ERESTART);
+  const auto theirs = sevmon_work_token(&agent.work());
+  lane.state.runs = true;
+  lane.state.token = theirs;
+  EXPECT_EQ(lane.poll(), SEVMON_LANE_ANSWERED);
+  EXPECT_EQ(lane.client.take()->notice, SEVMON_NOTICE_REJECTED);
+  auto last = agent.go_on(theirs);
+  while (last.rc == -ERESTART) last = agent.go_on(theirs);
+  EXPECT_GT(last.rc, 0);
+}
+
 TEST_F(Lane, ARunInAnotherLaneDoesNotWait) {
   auto program = endless();
   const Image image{program};
