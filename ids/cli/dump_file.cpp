@@ -43,6 +43,30 @@ int sync_directory(std::string path) {
   return error;
 }
 
+bool exists(const std::string& path) {
+  struct stat status;
+  return lstat(path.c_str(), &status) == 0;
+}
+
+/// @return errno. Somebody's file that came into being meanwhile is as good as one that was there.
+int name(const std::string& part, const std::string& path, bool replace) {
+  if (renameat2(AT_FDCWD, part.c_str(), AT_FDCWD, path.c_str(), replace ? 0 : RENAME_NOREPLACE) ==
+      0)
+    return 0;
+  if (replace || (errno != EINVAL && errno != ENOSYS)) return errno;
+  // NFS and others cannot do both in one.
+  if (exists(path)) return EEXIST;
+  return rename(part.c_str(), path.c_str()) == 0 ? 0 : errno;
+}
+
+/// A target's memory is nobody else's business: a file that somebody else made, or has by another
+/// name, is no place for it.
+bool is_ours(int fd) {
+  struct stat status;
+  return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+         status.st_nlink == 1;
+}
+
 /// The child: one byte says "name it". Answers with errno. Without it, everything stays.
 [[noreturn]] void commit_when_told(int socket, const std::string& part, const std::string& state,
                                    const std::string& path, bool replace) {
@@ -55,21 +79,12 @@ int sync_directory(std::string path) {
     got = read(socket, &told, 1);
   } while (got < 0 && errno == EINTR);
   if (got != 1) _exit(0);
-  // Somebody's file that came into being meanwhile is as good as one that was there.
-  int error = 0;
-  if (renameat2(AT_FDCWD, part.c_str(), AT_FDCWD, path.c_str(), replace ? 0 : RENAME_NOREPLACE) !=
-      0)
-    error = errno;
+  int error = name(part, path, replace);
   if (error == 0) {
     unlink(state.c_str());
     error = sync_directory(path);
   }
   _exit(write(socket, &error, sizeof(error)) == sizeof(error) ? 0 : 1);
-}
-
-bool exists(const std::string& path) {
-  struct stat status;
-  return lstat(path.c_str(), &status) == 0;
 }
 
 }  // namespace
@@ -108,14 +123,17 @@ Result<void> DumpFile::open_part(Begin begin) {
     return usage(part_ + ": there is nothing to resume");
   if (begin == Begin::kNew && (exists(part_) || exists(state_path_)))
     return usage(part_ + ": an unfinished dump; --resume goes on with it, --force begins anew");
-  const int create = begin == Begin::kResume ? 0 : O_CREAT;
-  // A target's memory is nobody else's business.
+  // What came into being since we looked is somebody else's.
+  const int create = begin == Begin::kResume ? 0
+                     : begin == Begin::kNew  ? O_CREAT | O_EXCL
+                                             : O_CREAT;
   const auto open_one = [&](const std::string& path, int& fd) -> Result<void> {
-    fd = ::open(path.c_str(), O_RDWR | create | O_CLOEXEC | O_NOFOLLOW, 0600);
+    // O_NONBLOCK: a FIFO is refused, not waited for.
+    fd = ::open(path.c_str(), O_RDWR | create | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (fd < 0) return failed(path, "cannot be opened", errno);
-    struct stat status;
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
-      return usage(path + ": no regular file");
+    if (!is_ours(fd)) return usage(path + ": no regular file of this user's alone");
+    // Of some file systems all files have all modes.
+    static_cast<void>(fchmod(fd, 0600));
     return {};
   };
   if (auto ok = open_one(part_, fd_); !ok) return ok;
@@ -219,7 +237,12 @@ Result<void> DumpFile::done(const DumpStep& step) {
 
 Result<void> DumpFile::sync() {
   if (is_stream() || pending_.empty()) return {};
-  if (fsync(fd_) != 0) return failed(part_, "cannot be written", errno);
+  // Linux says once that pages were lost: the next fsync() succeeds, and they are not there.
+  if (is_lost_) return failed(part_, "cannot be written", EIO);
+  if (fsync(fd_) != 0) {
+    is_lost_ = true;
+    return failed(part_, "cannot be written", errno);
+  }
   if (auto ok = write_all(state_fd_, state_path_, std::as_bytes(std::span{pending_})); !ok)
     return ok;
   if (fsync(state_fd_) != 0) return failed(state_path_, "cannot be written", errno);

@@ -62,6 +62,7 @@ class DumpFile {
   int to_child_ = -1;
   pid_t child_ = -1;
   bool replace_ = false;
+  bool is_lost_ = false;  // pages that were appended, by the disk
   std::uint64_t bytes_ = 0;
   std::uint64_t synced_ = 0;
   std::string pending_;  // lines of the state
