@@ -35,25 +35,29 @@ _Static_assert(offsetof(struct sevmon_gcm_key, h_times_x64) == 688,
                "OFFSETOF_H_TIMES_X64");
 
 /*
- * SubWord() of words 1 and 3 and RotWord() of those, FIPS 197's 5.2: the CPU's
- * S-box takes the same time whatever the key is.
+ * SubWord() of `word`, and RotWord() of that in the upper half, FIPS 197's 5.2:
+ * the CPU's S-box takes the same time whatever the key is.
  */
-static void key_gen_assist(uint32_t out[4], const uint32_t in[4])
+static uint64_t key_gen_assist(uint32_t word)
 {
-    __asm__ volatile ( "movdqu (%1), %%xmm0\n\t"
+    uint64_t out;
+
+    __asm__ volatile ( "movd %1, %%xmm0\n\t"
+                       "pshufd $0, %%xmm0, %%xmm0\n\t"
                        "aeskeygenassist $0, %%xmm0, %%xmm0\n\t"
-                       "movdqu %%xmm0, (%0)\n\t"
+                       "movq %%xmm0, %0\n\t"
                        "pxor %%xmm0, %%xmm0"
-                       :
-                       : "r" (out), "r" (in)
-                       : "memory" SEVMON_XMM_CLOBBERS("xmm0") );
+                       : "=r" (out)
+                       : "r" (word)
+                       : "cc" SEVMON_XMM_CLOBBERS("xmm0") );
+
+    return out;
 }
 
 void sevmon_aes_set_key(struct sevmon_gcm_key *key,
                         const uint8_t raw[SEVMON_AES_KEY_BYTES])
 {
     uint32_t *w = key->round_key;
-    uint32_t assist[4] = { 0 }; /* no analyzer sees that assembly writes it */
     uint32_t round_constant = 1;
     unsigned int i, j;
 
@@ -61,18 +65,18 @@ void sevmon_aes_set_key(struct sevmon_gcm_key *key,
     memcpy(w, raw, SEVMON_AES_KEY_BYTES);
     for ( i = 8; i < ARRAY_SIZE(key->round_key); i += 4 )
     {
-        key_gen_assist(assist, &w[i - 4]);
+        uint64_t assist = key_gen_assist(w[i - 1]);
+
         if ( i % 8 )
-            w[i] = w[i - 8] ^ assist[2];
+            w[i] = w[i - 8] ^ (uint32_t)assist;
         else
         {
-            w[i] = w[i - 8] ^ assist[3] ^ round_constant;
+            w[i] = w[i - 8] ^ (uint32_t)(assist >> 32) ^ round_constant;
             round_constant <<= 1;
         }
         for ( j = 1; j < 4; j++ )
             w[i + j] = w[i + j - 8] ^ w[i + j - 1];
     }
-    sevmon_wipe(assist, sizeof(assist));
 }
 
 void sevmon_aes_encrypt(const struct sevmon_gcm_key *key,
