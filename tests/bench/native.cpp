@@ -2,9 +2,10 @@
 //
 // What the agent costs without Xen, as JSON for scripts/bench: a list of rows.
 //
-//   bench-native [--quick | --programs | --profile ROW]
+//   bench-native [--quick | --programs | --pages | --profile ROW]
 //
 //   --programs      only the rows of program_rows.hpp
+//   --pages         only those of 15 pages to a message
 //   --profile ROW   run that row alone, for perf: its baselines are missing
 #include <cstdio>
 #include <exception>
@@ -39,7 +40,7 @@ int run_programs(const Size& size) {
   return 0;
 }
 
-int run(const Size& size, std::string_view only) {
+int run(const Size& size, bool only_pages, std::string_view only) {
   using namespace sevmon::bench;
   const GuestMemory memory{size.batches};
   BenchHost host{memory};
@@ -48,9 +49,12 @@ int run(const Size& size, std::string_view only) {
     return 1;
   }
   Rounds rounds;
-  add_page_rows(rounds, memory, host);
-  add_frame_rows(rounds, host, size.calls);
-  add_program_rows(rounds, size.programs);
+  add_page_rows(rounds, memory, host, SEVMON_CLASS_15_PAGES);
+  if (!only_pages) {
+    add_page_rows(rounds, memory, host, SEVMON_CLASS_1_PAGE);
+    add_frame_rows(rounds, host, size.calls);
+    add_program_rows(rounds, size.programs);
+  }
   if (!only.empty() && !rounds.keep(only)) {
     std::fprintf(stderr, "bench-native: there is no such row\n");
     return 2;
@@ -67,13 +71,14 @@ int main(int argc, char** argv) {
   const bool quick = argc == 2 && option == "--quick";
   const bool profile = argc == 3 && option == "--profile";
   const bool programs = argc == 2 && option == "--programs";
-  if (argc != 1 && !quick && !programs && !profile) {
-    std::fputs("usage: bench-native [--quick | --programs | --profile ROW]\n", stderr);
+  const bool pages = argc == 2 && option == "--pages";
+  if (argc != 1 && !quick && !programs && !pages && !profile) {
+    std::fputs("usage: bench-native [--quick | --programs | --pages | --profile ROW]\n", stderr);
     return 2;
   }
   try {
     if (programs) return run_programs(kWhole);
-    return run(quick ? kQuick : kWhole, profile ? argv[2] : "");
+    return run(quick ? kQuick : kWhole, pages, profile ? argv[2] : "");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench-native: %s\n", error.what());
     return 1;

@@ -161,12 +161,13 @@ class AgentRow {
 
 }  // namespace
 
-void add_page_rows(Rounds& rounds, const GuestMemory& memory, BenchHost& host) {
+void add_page_rows(Rounds& rounds, const GuestMemory& memory, BenchHost& host,
+                   std::uint8_t size_class) {
   auto pages = std::make_shared<Pages>(memory);
   auto requests = std::make_shared<Bytes>();  // of the row at hand
   const auto physical = GuestMemory::kFirstFrame * kPageBytes;
+  const std::string suffix = size_class == SEVMON_CLASS_15_PAGES ? "_15" : "_1";
   const auto add = [&](std::string id, std::string title, Asking asking) {
-    const std::string suffix = asking.size_class == SEVMON_CLASS_15_PAGES ? "_15" : "_1";
     auto row = std::make_shared<AgentRow>(pages, host, asking, requests);
     rounds.add({.id = id + suffix,
                 .title = std::move(title),
@@ -175,15 +176,12 @@ void add_page_rows(Rounds& rounds, const GuestMemory& memory, BenchHost& host) {
                 .units = static_cast<double>(pages->count()),
                 .run = [row] { return row->run(); }});
   };
-  for (const std::uint8_t size_class : {SEVMON_CLASS_15_PAGES, SEVMON_CLASS_1_PAGE}) {
-    add_bare_rows(rounds, pages, SEVMON_CLASS_PAGES(size_class),
-                  size_class == SEVMON_CLASS_15_PAGES ? "_15" : "_1");
-    add("seal", "seal", {SEVMON_ITEM_READ_PHYSICAL, physical, 0, size_class});
-    add("walk_4k", "walk 4 KiB pages + seal",
-        {SEVMON_ITEM_READ_VIRTUAL, GuestMemory::kBase, memory.root_4k(), size_class});
-    add("walk_2m", "walk 2 MiB pages + seal",
-        {SEVMON_ITEM_READ_VIRTUAL, GuestMemory::kBase, memory.root_2m(), size_class});
-  }
+  add_bare_rows(rounds, pages, SEVMON_CLASS_PAGES(size_class), suffix);
+  add("seal", "seal", {SEVMON_ITEM_READ_PHYSICAL, physical, 0, size_class});
+  add("walk_4k", "walk 4 KiB pages + seal",
+      {SEVMON_ITEM_READ_VIRTUAL, GuestMemory::kBase, memory.root_4k(), size_class});
+  add("walk_2m", "walk 2 MiB pages + seal",
+      {SEVMON_ITEM_READ_VIRTUAL, GuestMemory::kBase, memory.root_2m(), size_class});
 }
 
 }  // namespace sevmon::bench
