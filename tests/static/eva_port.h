@@ -72,6 +72,10 @@ void sevmon_unlock(struct sevmon_lock *lock);
 #define SEVMON_XMM_CLOBBERS(...)
 #define sevmon_callback
 
+static inline void sevmon_prefetch(const uint8_t *from, size_t bytes)
+{
+}
+
 static inline void sevmon_wipe(void *p, size_t bytes)
 {
     memset(p, 0, bytes);

@@ -173,6 +173,7 @@ static void run(struct sevmon_item item, uint32_t room_bytes, uint32_t first,
                 uint32_t last)
 {
     struct sevmon_target target;
+    struct sevmon_request_work scratch;
     struct sevmon_response_head head;
     struct sevmon_item_result result = { 0 };
     uint8_t data[SEVMON_PAGE_BYTES * 15];
@@ -180,6 +181,7 @@ static void run(struct sevmon_item item, uint32_t room_bytes, uint32_t first,
         .agent = &eva_agent,
         .ids = &eva_agent.ids[0],
         .host = &eva_host,
+        .scratch = &scratch,
         .target = &target,
         .head = &head,
         .data = data + sizeof(data) - room_bytes,
@@ -187,6 +189,7 @@ static void run(struct sevmon_item item, uint32_t room_bytes, uint32_t first,
         .full = Frama_C_unsigned_int_interval(0, 1),
     };
 
+    scratch.late_pages = Frama_C_unsigned_int_interval(0, SEVMON_LATE_PAGES);
     eva_any(data, sizeof(data));
     eva_any(&head, sizeof(head));
     eva_any(&answer.root.frame, sizeof(answer.root.frame));

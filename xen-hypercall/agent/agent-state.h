@@ -115,11 +115,24 @@ struct sevmon_handshake_work {
     uint8_t response_key[SEVMON_AES_KEY_BYTES];
 };
 
+/* A page of the target that is in the answer once it is copied there. */
+struct sevmon_late_page {
+    const uint8_t *from;
+    uint8_t *to;
+    struct sevmon_frame frame; /* held, if `from` is its bytes */
+};
+
+/* No answer has room for more pages. */
+#define SEVMON_LATE_PAGES SEVMON_CLASS_PAGES(SEVMON_CLASS_15_PAGES)
+
 /* Scratch of one request. */
 struct sevmon_request_work {
     struct sevmon_gcm_key gcm;
+    struct sevmon_gcm_stream stream;
     struct sevmon_session_view session;
-    struct sevmon_target target;
+    struct sevmon_target target; /* held as long as `late` has any */
+    struct sevmon_late_page late[SEVMON_LATE_PAGES];
+    unsigned int late_pages;
     uint8_t nonce[SEVMON_XAES_NONCE_BYTES];
 };
 

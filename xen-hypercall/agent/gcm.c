@@ -137,6 +137,36 @@ void sevmon_gcm_seal(const struct sevmon_gcm_key *key,
     memcpy(tag, ghash, sizeof(ghash));
 }
 
+void sevmon_gcm_begin(const struct sevmon_gcm_key *key,
+                      struct sevmon_gcm_stream *stream,
+                      const uint8_t nonce[SEVMON_GCM_NONCE_BYTES],
+                      const void *aad, size_t aad_bytes)
+{
+    memset(stream, 0, sizeof(*stream));
+    first_counter(stream->le_ctr, nonce);
+    aes_gcm_aad_update_aesni(key, stream->ghash, aad, aad_bytes);
+    stream->aad_bytes = aad_bytes;
+}
+
+void sevmon_gcm_add(const struct sevmon_gcm_key *key,
+                    struct sevmon_gcm_stream *stream, uint8_t *piece,
+                    size_t bytes)
+{
+    aes_gcm_enc_update_aesni(key, stream->le_ctr, stream->ghash, piece, piece,
+                             bytes);
+    stream->le_ctr[0] += bytes / SEVMON_AES_BLOCK_BYTES;
+    stream->bytes += bytes;
+}
+
+void sevmon_gcm_end(const struct sevmon_gcm_key *key,
+                    struct sevmon_gcm_stream *stream,
+                    uint8_t tag[SEVMON_GCM_TAG_BYTES])
+{
+    aes_gcm_enc_final_aesni(key, stream->le_ctr, stream->ghash, stream->aad_bytes,
+                            stream->bytes);
+    memcpy(tag, stream->ghash, sizeof(stream->ghash));
+}
+
 bool sevmon_gcm_open(const struct sevmon_gcm_key *key,
                      const uint8_t nonce[SEVMON_GCM_NONCE_BYTES],
                      const void *aad, size_t aad_bytes,

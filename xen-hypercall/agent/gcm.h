@@ -37,6 +37,27 @@ void sevmon_gcm_seal(const struct sevmon_gcm_key *key,
                      uint8_t tag[SEVMON_GCM_TAG_BYTES]);
 
 /*
+ * The same in pieces, in place: all of the message, one piece after another,
+ * each but the last of whole blocks and none of them empty.
+ */
+struct sevmon_gcm_stream {
+    uint8_t ghash[SEVMON_GCM_TAG_BYTES];
+    uint32_t le_ctr[4];
+    size_t aad_bytes, bytes; /* so far */
+};
+
+void sevmon_gcm_begin(const struct sevmon_gcm_key *key,
+                      struct sevmon_gcm_stream *stream,
+                      const uint8_t nonce[SEVMON_GCM_NONCE_BYTES],
+                      const void *aad, size_t aad_bytes);
+void sevmon_gcm_add(const struct sevmon_gcm_key *key,
+                    struct sevmon_gcm_stream *stream, uint8_t *piece,
+                    size_t bytes);
+void sevmon_gcm_end(const struct sevmon_gcm_key *key,
+                    struct sevmon_gcm_stream *stream,
+                    uint8_t tag[SEVMON_GCM_TAG_BYTES]);
+
+/*
  * `plain` may be `cipher`.  False, and `plain` is zero, unless the tag is
  * right.
  */

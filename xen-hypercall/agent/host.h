@@ -56,7 +56,8 @@ struct sevmon_host {
     /*
      * Map 4 KiB frame number `frame` of the target's frame space, if it is RAM
      * that the target owns: never MMIO, foreign, Xen's; never allocating or
-     * unsharing.  Holds a reference until frame_unmap().
+     * unsharing.  Holds a reference until frame_unmap(); up to
+     * SEVMON_LATE_PAGES + 1 frames are held at a time.
      * Returns SEVMON_STATUS_OK, or SEVMON_STATUS_NO_FRAME and holds nothing.
      */
     unsigned int (*frame_map)(const struct sevmon_target *target,

@@ -93,6 +93,15 @@ static inline void sevmon_unlock(struct sevmon_lock *lock)
 
 #endif /* __XEN__ */
 
+/* Have the memory come to the cache while something else is computed. */
+static inline void sevmon_prefetch(const uint8_t *from, size_t bytes)
+{
+    size_t i;
+
+    for ( i = 0; i < bytes; i += 64 )
+        __builtin_prefetch(from + i);
+}
+
 /* Overwrite a secret; the compiler cannot leave it out. */
 static inline void sevmon_wipe(void *p, size_t bytes)
 {

@@ -11,6 +11,7 @@ struct answer {
     struct sevmon_agent *agent;
     struct sevmon_ids *ids;
     const struct sevmon_host *host;
+    struct sevmon_request_work *scratch;
     struct sevmon_target *target;
     struct sevmon_root root; /* levels 0: no item needs one */
     struct sevmon_response_head *head;
@@ -19,6 +20,7 @@ struct answer {
     uint32_t room_bytes;
     uint32_t more_bytes; /* of an item's result, over what its kind says */
     const struct sevmon_request_head *asked;
+    bool zeroed; /* what follows data_bytes */
     bool full; /* an item did not fit: nor do all after it */
     bool close;
 };
@@ -33,6 +35,8 @@ static const uint8_t zero_page[SEVMON_PAGE_BYTES];
 #define USES_ROOT    (1U << 3)
 /* Takes up its room even when it fails. */
 #define KEEPS_ROOM   (1U << 4)
+/* Writes each byte that it takes up. */
+#define FILLS_ROOM   (1U << 8)
 #define IS_KNOWN     (1U << 5)
 /* Alone in its request, which a payload follows: `least`, if not just that. */
 #define IS_PROGRAM   (1U << 6)
@@ -44,9 +48,10 @@ static const struct item_kind {
     uint16_t least; /* bytes of payload */
 } item_kinds[] = {
     [SEVMON_ITEM_READ_VIRTUAL] = {
-        0, IS_KNOWN | USES_BYTES | USES_ADDRESS | USES_ROOT | KEEPS_ROOM, 0 },
+        0, IS_KNOWN | USES_BYTES | USES_ADDRESS | USES_ROOT | KEEPS_ROOM |
+        FILLS_ROOM, 0 },
     [SEVMON_ITEM_READ_PHYSICAL] = {
-        0, IS_KNOWN | USES_BYTES | USES_ADDRESS | KEEPS_ROOM, 0 },
+        0, IS_KNOWN | USES_BYTES | USES_ADDRESS | KEEPS_ROOM | FILLS_ROOM, 0 },
     [SEVMON_ITEM_TRANSLATE] = {
         sizeof(struct sevmon_translation),
         IS_KNOWN | USES_ADDRESS | USES_ROOT | KEEPS_ROOM, 0 },
@@ -120,23 +125,56 @@ static bool is_valid_item(const struct sevmon_item *item,
     return (kind.flags & USES_ADDRESS) || !item->address;
 }
 
+/*
+ * Whole pages are copied when it is their turn to be sealed (transport.c): by
+ * then they are in the cache, and there they are still when they are sealed.
+ */
+static void copy_later(struct sevmon_request_work *scratch,
+                       const struct sevmon_frame *frame, uint8_t *out)
+{
+    struct sevmon_late_page *late = &scratch->late[scratch->late_pages++];
+
+    late->frame = *frame;
+    late->from = frame->bytes ? frame->bytes : zero_page;
+    late->to = out;
+}
+
 /* Copy from a page, or zeros from no page: the same work either way. */
 static unsigned int read_frame(struct answer *answer, uint64_t frame,
                                unsigned int status,
                                const struct sevmon_item *item, uint8_t *out)
 {
-    struct sevmon_frame page;
-    const uint8_t *from = zero_page;
+    struct sevmon_frame page = { NULL, NULL };
+    const uint8_t *from;
 
     if ( status == SEVMON_STATUS_OK )
         status = sevmon_map(answer->host, answer->target, frame, &page);
-    if ( status == SEVMON_STATUS_OK )
-        from = page.bytes;
+    if ( item->bytes == SEVMON_PAGE_BYTES &&
+         answer->scratch->late_pages < SEVMON_LATE_PAGES )
+    {
+        copy_later(answer->scratch, &page, out);
+        return status;
+    }
+    from = page.bytes ? page.bytes : zero_page;
     memcpy(out, from + (item->address & PAGE_MASK_BITS), item->bytes);
-    if ( status == SEVMON_STATUS_OK )
+    if ( page.bytes )
         answer->host->frame_unmap(&page);
 
     return status;
+}
+
+void sevmon_request_end(struct sevmon_agent *agent, struct sevmon_work *work)
+{
+    struct sevmon_request_work *scratch = &work->scratch.request;
+    unsigned int i;
+
+    if ( !scratch->late_pages )
+        return;
+    for ( i = 0; i < scratch->late_pages; i++ )
+        if ( scratch->late[i].frame.bytes )
+            agent->host->frame_unmap(&scratch->late[i].frame);
+    scratch->late_pages = 0;
+    agent->host->target_put(&scratch->target);
 }
 
 static unsigned int read_virtual(struct answer *answer,
@@ -252,6 +290,18 @@ static unsigned int run_item(struct answer *answer,
     return sevmon_program_item(answer->agent, answer->ids, item, out);
 }
 
+/*
+ * Nothing of an earlier answer in this one.  What reads fill is not zeroed: it
+ * is most of what there is.
+ */
+static void zero_rest(struct answer *answer)
+{
+    if ( !answer->zeroed )
+        memset(answer->data + answer->data_bytes, 0,
+               answer->room_bytes - answer->data_bytes);
+    answer->zeroed = true;
+}
+
 static void answer_item(struct answer *answer, const struct sevmon_item *item,
                         struct sevmon_item_result *result)
 {
@@ -272,6 +322,11 @@ static void answer_item(struct answer *answer, const struct sevmon_item *item,
     }
     else
     {
+        if ( kind.flags & FILLS_ROOM )
+            memset(answer->data + answer->data_bytes, 0,
+                   at - answer->data_bytes);
+        else
+            zero_rest(answer);
         result->status = run_item(answer, item, answer->data + at,
                                   &result->level);
         if ( result->status == SEVMON_STATUS_OK ||
@@ -391,34 +446,15 @@ static enum sevmon_next start_run(struct sevmon_work *work,
                                               : SEVMON_NEXT_SEAL;
 }
 
-enum sevmon_next sevmon_request(struct sevmon_agent *agent,
-                                struct sevmon_work *work)
+/* Fill what `answer` points to.  Holds the target if pages are late. */
+static enum sevmon_next look(struct answer *answer, struct sevmon_work *work)
 {
     const struct sevmon_request_body *body =
         (const struct sevmon_request_body *)
         &work->in[SEVMON_FRAME_SHIFT + SEVMON_BODY_OFFSET];
-    uint8_t *out = &work->out[SEVMON_FRAME_SHIFT + SEVMON_BODY_OFFSET];
-    struct sevmon_request_work *scratch = &work->scratch.request;
-    uint32_t body_bytes =
-        SEVMON_RESPONSE_BODY_BYTES(scratch->session.size_class);
+    struct sevmon_response_head *head = answer->head;
+    const struct sevmon_host *host = answer->host;
     enum sevmon_next next = SEVMON_NEXT_SEAL;
-    struct answer answer = {
-        .agent = agent,
-        .ids = scratch->session.ids,
-        .host = agent->host,
-        .target = &scratch->target,
-        .head = (struct sevmon_response_head *)out,
-        .data = out + SEVMON_DATA_OFFSET,
-        .room_bytes = body_bytes - SEVMON_DATA_OFFSET,
-        .asked = &body->head,
-    };
-    struct sevmon_response_head *head = answer.head;
-
-    memset(out, 0, body_bytes);
-    head->n = work->header.n;
-    head->time_ns = agent->host->time_ns();
-    head->domid = body->head.domid;
-    head->vcpu = NO_VCPU;
 
     if ( !is_valid_head(body) )
     {
@@ -428,21 +464,58 @@ enum sevmon_next sevmon_request(struct sevmon_agent *agent,
         return next;
     }
     head->items = body->head.items;
-    head->status = agent->host->target_get(body->head.domid, answer.target);
+    head->status = host->target_get(body->head.domid, answer->target);
     if ( head->status != SEVMON_ANSWER_OK )
         return next;
-    head->domid = answer.target->domid;
-    head->kind = answer.target->kind;
-    head->status = find_root(&answer, body);
+    head->domid = answer->target->domid;
+    head->kind = answer->target->kind;
+    head->status = find_root(answer, body);
     if ( head->status == SEVMON_ANSWER_OK )
     {
         if ( body->head.items &&
              body->items[0].type == SEVMON_ITEM_PROGRAM_RUN )
-            next = start_run(work, &answer, &body->items[0]);
+            next = start_run(work, answer, &body->items[0]);
         else
-            answer_items(&answer, body);
+            answer_items(answer, body);
     }
-    agent->host->target_put(answer.target);
+    if ( !answer->scratch->late_pages )
+        host->target_put(answer->target);
 
-    return answer.close ? SEVMON_NEXT_CLOSE : next;
+    return answer->close ? SEVMON_NEXT_CLOSE : next;
+}
+
+enum sevmon_next sevmon_request(struct sevmon_agent *agent,
+                                struct sevmon_work *work)
+{
+    const struct sevmon_request_body *body =
+        (const struct sevmon_request_body *)
+        &work->in[SEVMON_FRAME_SHIFT + SEVMON_BODY_OFFSET];
+    uint8_t *out = &work->out[SEVMON_FRAME_SHIFT + SEVMON_BODY_OFFSET];
+    struct sevmon_request_work *scratch = &work->scratch.request;
+    struct answer answer = {
+        .agent = agent,
+        .ids = scratch->session.ids,
+        .host = agent->host,
+        .scratch = scratch,
+        .target = &scratch->target,
+        .head = (struct sevmon_response_head *)out,
+        .data = out + SEVMON_DATA_OFFSET,
+        .room_bytes =
+            SEVMON_RESPONSE_BODY_BYTES(scratch->session.size_class) -
+            SEVMON_DATA_OFFSET,
+        .asked = &body->head,
+    };
+    struct sevmon_response_head *head = answer.head;
+    enum sevmon_next next;
+
+    memset(out, 0, SEVMON_DATA_OFFSET);
+    head->n = work->header.n;
+    head->time_ns = agent->host->time_ns();
+    head->domid = body->head.domid;
+    head->vcpu = NO_VCPU;
+    scratch->late_pages = 0;
+    next = look(&answer, work);
+    zero_rest(&answer);
+
+    return next;
 }

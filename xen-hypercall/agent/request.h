@@ -16,10 +16,13 @@ enum sevmon_next {
 
 /*
  * Answer the opened request in work->in: write the whole body of a response of
- * the session's size class to work->out.  Holds no lock.
+ * the session's size class to work->out, but for the pages in scratch.request's
+ * `late`: in order, they are the caller's to copy.  Their frames are held until
+ * sevmon_request_end(), which every SEAL and CLOSE needs.  Holds no lock.
  */
 enum sevmon_next sevmon_request(struct sevmon_agent *agent,
                                 struct sevmon_work *work);
+void sevmon_request_end(struct sevmon_agent *agent, struct sevmon_work *work);
 
 SEVMON_END_C
 

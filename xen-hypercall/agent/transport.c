@@ -35,6 +35,37 @@ static bool open_request(struct sevmon_work *work)
                            body + SEVMON_REQUEST_BODY_BYTES, body);
 }
 
+/*
+ * Encrypt the answer's body in place, each late page as soon as it is there,
+ * while the next one is on its way to the cache.
+ */
+static void seal_body(struct sevmon_request_work *scratch, uint8_t *body,
+                      uint32_t bytes)
+{
+    uint32_t done = 0, end;
+    unsigned int i = 0;
+
+    do {
+        const struct sevmon_late_page *late = &scratch->late[i];
+
+        end = bytes;
+        if ( i + 1 < scratch->late_pages )
+        {
+            end = (late->to + SEVMON_PAGE_BYTES - body) &
+                  ~(SEVMON_AES_BLOCK_BYTES - 1U);
+            sevmon_prefetch(late[1].from, SEVMON_PAGE_BYTES / 2);
+        }
+        if ( i < scratch->late_pages )
+            memcpy(late->to, late->from, SEVMON_PAGE_BYTES);
+        if ( i + 1 < scratch->late_pages )
+            sevmon_prefetch(late[1].from + SEVMON_PAGE_BYTES / 2,
+                            SEVMON_PAGE_BYTES / 2);
+        sevmon_gcm_add(&scratch->gcm, &scratch->stream, body + done,
+                       end - done);
+        done = end;
+    } while ( ++i < scratch->late_pages );
+}
+
 /* Encrypt the answer's body in place.  Returns 0, or -EIO: no randomness. */
 static int seal_response(struct sevmon_agent *agent, struct sevmon_work *work)
 {
@@ -60,8 +91,11 @@ static int seal_response(struct sevmon_agent *agent, struct sevmon_work *work)
     make_nonce(scratch->nonce, random, header.n);
     sevmon_xaes_derive(&scratch->gcm, scratch->session.response_key,
                        scratch->nonce);
-    sevmon_gcm_seal(&scratch->gcm, scratch->nonce + SEVMON_XNONCE_BYTES,
-                    frame, sizeof(header), body, bytes, body, body + bytes);
+    sevmon_gcm_begin(&scratch->gcm, &scratch->stream,
+                     scratch->nonce + SEVMON_XNONCE_BYTES, frame,
+                     sizeof(header));
+    seal_body(scratch, body, bytes);
+    sevmon_gcm_end(&scratch->gcm, &scratch->stream, body + bytes);
 
     return 0;
 }
@@ -74,10 +108,13 @@ static int finish(struct sevmon_agent *agent, struct sevmon_work *work,
                   enum sevmon_next next)
 {
     const struct sevmon_session_view *session = &work->scratch.request.session;
+    int rc;
 
     if ( next == SEVMON_NEXT_RUN && !sevmon_demand_slice(agent, work) )
         return WAITS;
-    if ( seal_response(agent, work) )
+    rc = seal_response(agent, work);
+    sevmon_request_end(agent, work);
+    if ( rc )
         return -SEVMON_COUNT_NO_RANDOM;
     if ( next == SEVMON_NEXT_CLOSE )
         sevmon_session_close(session);
@@ -122,6 +159,7 @@ static int go_on(struct sevmon_agent *agent, struct sevmon_work *work,
 
     if ( !ids )
         return -SEVMON_COUNT_MALFORMED;
+    work->scratch.request.late_pages = 0;
     if ( sevmon_session_view(agent, work->header.session, work->now_ns,
                              &work->scratch.request.session) )
         return finish(agent, work, SEVMON_NEXT_RUN);

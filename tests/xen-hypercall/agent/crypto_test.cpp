@@ -81,6 +81,26 @@ TEST(Gcm, EveryLengthOpensAndEveryTagBitCounts) {
   }
 }
 
+TEST(Gcm, PiecesAreSealedAsTheWhole) {
+  const GcmVector v{"own", Bytes(32, 7), Bytes(12, 9), Bytes(16, 3), Bytes(1000, 5), {}, {}, true};
+  const auto [cipher, tag] = seal(v);
+  sevmon_gcm_key key;
+  sevmon_gcm_set_key(&key, v.key.data());
+  for (std::size_t first = 16; first < 1000; first += 16) {
+    auto data = v.plain;
+    Bytes end(16);
+    sevmon_gcm_stream stream;
+    sevmon_gcm_begin(&key, &stream, v.nonce.data(), v.aad.data(), v.aad.size());
+    const auto second = std::min<std::size_t>(first, (1000 - first) / 2 / 16 * 16);
+    sevmon_gcm_add(&key, &stream, data.data(), first);
+    if (second) sevmon_gcm_add(&key, &stream, data.data() + first, second);
+    sevmon_gcm_add(&key, &stream, data.data() + first + second, 1000 - first - second);
+    sevmon_gcm_end(&key, &stream, end.data());
+    ASSERT_EQ(data, cipher) << first;
+    ASSERT_EQ(end, tag) << first;
+  }
+}
+
 TEST(Xaes, SealsAsTheSpecificationSays) {
   const auto vectors = c2sp_xaes();
   ASSERT_EQ(vectors.size(), 2u);

@@ -147,6 +147,85 @@ TEST_F(Request, WhatTheHostRefusesLeavesNothingBehind) {
   EXPECT_EQ(result(simple_item(SEVMON_ITEM_TRAP_TABLE)).status, SEVMON_STATUS_UNSUPPORTED);
 }
 
+/// Whole pages are copied last, reads are all that is not zeroed before: every byte of the data
+/// area is an item's or zero, whatever lay there.
+TEST_F(Request, NothingOfAnEarlierAnswerIsInThisOne) {
+  const auto frame = host.guest.add_frame();
+  host.guest.page(frame).bytes.fill(0x11);
+  host.guest.map_frame(kGva, frame);
+  const auto page = read_physical(frame * 4096, 4096), few = read_virtual(kGva + 1, 5);
+  const auto absent = read_virtual(kAbsent, 4096);
+  const auto translate = simple_item(SEVMON_ITEM_TRANSLATE, 0, kAbsent);
+  const auto refused = simple_item(SEVMON_ITEM_TRAP_TABLE, 9);
+  const std::vector<sevmon_item> cases[] = {
+      {},
+      {page},
+      {few, page, few},
+      {few, absent, page},
+      {absent},
+      {few, read_virtual(kAbsent, 7), few},
+      {page, translate, few, page},
+      {refused, few, page},
+      {page, few, refused},
+      {page, simple_item(0x77), few},
+      {few, read_virtual(kGva, 4097), page},
+      std::vector<sevmon_item>(15, page),
+      std::vector<sevmon_item>(59, few),
+      {few, page, page, page, page, page, page, page, page, page, page, page, page, page, page,
+       page, few},
+  };
+  for (const auto& items : cases) {
+    const auto number = &items - cases;
+    std::ranges::fill(agent.work().out, std::uint8_t{0xa5});
+    auto body = request_body({});
+    body.head.items = static_cast<std::uint16_t>(items.size());
+    std::ranges::copy(items, body.items);
+    const auto response = ask(body);
+    Bytes expected(response.data().size());
+    for (unsigned i = 0; i < items.size(); ++i)
+      if (items[i].type <= SEVMON_ITEM_READ_PHYSICAL &&
+          response.results[i].status == SEVMON_STATUS_OK)
+        std::fill_n(expected.begin() + static_cast<std::ptrdiff_t>(response.offset(i)),
+                    items[i].bytes, std::uint8_t{0x11});
+      else if (items[i].type == SEVMON_ITEM_TRANSLATE)
+        std::ranges::copy(response.item(i),
+                          expected.begin() + static_cast<std::ptrdiff_t>(response.offset(i)));
+    EXPECT_TRUE(std::ranges::equal(response.data(), expected)) << "case " << number;
+    EXPECT_EQ(host.frames_held, 0) << "case " << number;
+    EXPECT_EQ(host.targets_held, 0) << "case " << number;
+  }
+}
+
+TEST_F(Request, NothingOfAnEarlierAnswerIsInARefusal) {
+  host.has_domain = false;
+  std::ranges::fill(agent.work().out, std::uint8_t{0xa5});
+  const auto response = ask({read_virtual(kGva, 4096)});
+  EXPECT_EQ(response.head.status, SEVMON_ANSWER_NO_DOMAIN);
+  EXPECT_TRUE(std::ranges::all_of(response.data(), [](auto byte) { return byte == 0; }));
+}
+
+/// A page that changes while it waits to be copied is sealed as it is then: once, and whole.
+TEST_F(Request, ALatePageIsCopiedOnce) {
+  const auto first = host.guest.add_frame(), second = host.guest.add_frame();
+  host.on_map = [&](std::uint64_t frame) {
+    if (frame == second) host.guest.page(first).bytes.fill(0x22);
+  };
+  const auto response =
+      ask({read_physical(first * 4096, 4096), read_physical(second * 4096, 4096)});
+  EXPECT_TRUE(std::ranges::all_of(response.item(0), [](auto byte) { return byte == 0x22; }));
+}
+
+TEST_F(Request, WithoutRandomnessNoPageStaysHeld) {
+  const auto frame = host.guest.add_frame();
+  host.random_fails = true;
+  const auto answer =
+      agent.frame(session.request(n++, request_body({read_physical(frame * 4096, 4096)})));
+  EXPECT_EQ(answer.rc, -EBADMSG);
+  EXPECT_EQ(host.frames_held, 0);
+  EXPECT_EQ(host.targets_held, 0);
+  EXPECT_EQ(agent.count(SEVMON_COUNT_NO_RANDOM), 1u);
+}
+
 TEST_F(Request, Status) {
   host.c_bit_mask = 1ULL << 51;
   host.advance_seconds(3);
