@@ -15,6 +15,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
 
+import figures  # noqa: E402
 import guests  # noqa: E402
 import lab  # noqa: E402
 from figures import row  # noqa: E402
@@ -91,6 +92,16 @@ def process_list(guest):
     return [ps, row("ps_echo", "TCP echo of as many frames and waves", "us/run", echoes)]
 
 
-def measure(pvh):
-    with boot(pvh) as guest:
-        return hypercalls(guest) + pages(guest) + process_list(guest)
+def kind(options):
+    return "PVH" if options.pvh else "PV"
+
+
+def measure(options):
+    with boot(options.pvh) as guest:
+        return {"kind": kind(options),
+                "rows": hypercalls(guest) + pages(guest) + process_list(guest)}
+
+
+def lines(measured):
+    return figures.lines(f"{measured['kind']} Dom0 in QEMU (emulated), wall time",
+                         measured["rows"])

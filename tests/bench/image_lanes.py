@@ -12,17 +12,19 @@ import subprocess
 import sys
 import tempfile
 
+import figures
+
 INTEGRATION = pathlib.Path(__file__).resolve().parents[1] / "integration"
 MIB = 256
 
 
-def measure(quick=False):
+def measure(options):
     """What bench-lanes printed."""
     sys.path.insert(0, str(INTEGRATION))
     import guests
     import lab
     import wire
-    mib = 8 if quick else MIB
+    mib = 8 if options.quick else MIB
     with tempfile.TemporaryDirectory(prefix="sevmon-bench-", dir="/dev/shm") as made:
         folder = pathlib.Path(made)
         image, lanes = folder / "image.raw", folder / "lanes"
@@ -41,10 +43,14 @@ def measure(quick=False):
                 raise SystemExit("bench: dom0-proxy does not answer")
             done = subprocess.run(
                 [lab.BUILD / "tests" / "bench" / "bench-lanes", str(port), lanes, folder / "ids",
-                 str(mib * 256), "2" if quick else "15"], capture_output=True, text=True)
+                 str(mib * 256), "2" if options.quick else "15"], capture_output=True, text=True)
         finally:
             process.terminate()
             process.wait(30)
     if done.returncode:
         raise SystemExit(f"bench: {done.stderr.strip()}")
-    return json.loads(done.stdout)["rows"]
+    return {"rows": json.loads(done.stdout)["rows"]}
+
+
+def lines(measured):
+    return figures.lines("One agent over a memory image, wall time", measured["rows"])

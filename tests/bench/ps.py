@@ -43,7 +43,7 @@ def serve(lab, wire, folder, image, key):
     return process, port
 
 
-def measure(quick=False):
+def measure(options):
     """Rows: processes, delay in us, and what bench-ps printed."""
     sys.path.insert(0, str(INTEGRATION))
     import lab
@@ -55,12 +55,12 @@ def measure(quick=False):
         folder = pathlib.Path(made)
         agent, mine = folder / "agent", folder / "ids"
         run(lab.SEVMON, "keygen", mine, agent)
-        for count in COUNTS[:1] if quick else COUNTS:
+        for count in COUNTS[:1] if options.quick else COUNTS:
             image = folder / "image.raw"
             run(bench, "image", profile, count, image)
             process, port = serve(lab, wire, folder, image, agent)
             try:
-                for delay in DELAYS_US[:2] if quick else DELAYS_US:
+                for delay in DELAYS_US[:2] if options.quick else DELAYS_US:
                     slow = LONG if count * max(delay, 100) >= 400_000 else SLOW_ROUNDS
                     rows.append((count, delay, json.loads(
                         run(bench, "list", profile, count, port, mine, delay, ROUNDS,

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 
 import dom0
+import figures
 import lab
 from figures import number, quantile, row
 from standing import times_for, work
@@ -58,12 +59,12 @@ def cost_rows(guest, addresses):
         yield row(f"taken_{kind}", "  CPU time that each read took from it", "us/read", taken)
 
 
-def measure(pvh):
+def measure(options):
     handle, path = tempfile.mkstemp(prefix="sevmon-", dir="/dev/shm")
     os.truncate(handle, 4 << 20)
     os.close(handle)
     try:
-        with dom0.boot(pvh, shm=path) as guest:
+        with dom0.boot(options.pvh, shm=path) as guest:
             shm, tcp = f"shm:{path}", f"tcp:{guest.ports[lab.PROXY_PORT]}"
             steady = remote("latency", BURSTS, 0, shm, tcp)
             silent = remote("latency", SILENT_READS, SILENT_S * 1000, shm, tcp)
@@ -75,7 +76,7 @@ def measure(pvh):
     pages = BULK_FRAMES * 15
     per_page = {kind: [us / pages for us in bulk[address]]
                 for kind, address in (("shm", shm), ("tcp", tcp))}
-    return {"steady": (steady[shm], steady[tcp]), "silent": (silent[shm], silent[tcp]),
+    return {"kind": dom0.kind(options), "steady": (steady[shm], steady[tcp]), "silent": (silent[shm], silent[tcp]),
             "rows": [row("tcp_bulk", "pages over TCP through Dom0, 15 to a frame", "us/page",
                          per_page["tcp"]),
                      row("shm_bulk", "pages over shared memory, 15 to a frame", "us/page",
@@ -88,3 +89,4 @@ def lines(measured):
     yield from latency_lines("steadily", *measured["steady"])
     yield from latency_lines(f"after {SILENT_S} s of silence", *measured["silent"])
     yield f"lanes took {100 * measured['share']:.1f} % of one CPU over the whole run"
+    yield from figures.lines(f"{measured['kind']} Dom0 in QEMU (emulated)", measured["rows"])

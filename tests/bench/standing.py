@@ -3,6 +3,7 @@
 list of its processes, and work of its own beside a standing one."""
 
 import dom0
+import figures
 import lab
 from figures import row
 
@@ -64,12 +65,19 @@ def atomic_row(sevmon):
     return row("pause", "pause of an atomic list on demand", "us/pause", pauses)
 
 
-def measure(pvh):
-    with dom0.boot(pvh) as guest:
+def measure(options):
+    with dom0.boot(options.pvh) as guest:
         sevmon = lab.ids(guest, profile=lab.profile("6.1"))
         rows = [atomic_row(sevmon)]
         for kind, title in LOADS:
             rows += load_rows(guest, sevmon, kind, title)
         longest = sevmon.result("--development", "status")["agent"]["longest"]
         processes = len(guest.processes())
-    return {"rows": rows, "longest": longest, "processes": processes}
+    return {"kind": dom0.kind(options), "rows": rows, "longest": longest, "processes": processes}
+
+
+def lines(measured):
+    yield from figures.lines(f"{measured['kind']} Dom0 of {measured['processes']} processes",
+                             measured["rows"])
+    yield "longest: " + ", ".join(f"{name.removesuffix('_ns')} {ns / 1000:,.0f} us"
+                                  for name, ns in measured["longest"].items())

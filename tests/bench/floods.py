@@ -14,7 +14,10 @@ def quantile(values, part):
     return ordered[min(int(part * len(ordered)), len(ordered) - 1)]
 
 
-def measure(rounds=3, requests=200):
+ROUNDS, REQUESTS = 3, 200
+
+
+def measure(_options):
     """Rows of (kind, times without, times with, unanswered), times in ns."""
     sys.path.insert(0, str(INTEGRATION))
     import flooding
@@ -28,10 +31,10 @@ def measure(rounds=3, requests=200):
             initiate = flooding.genuine_initiate(proxy.address, first, folder)
             for kind in flooding.KINDS:
                 plain, flooded, unanswered = [], [], 0
-                for _ in range(rounds):
-                    plain += flooding.second_ids(proxy.address, second, requests)[2]
+                for _ in range(ROUNDS):
+                    plain += flooding.second_ids(proxy.address, second, REQUESTS)[2]
                     with flooding.Flood(kind, proxy.address, initiate):
-                        _, totals, times, _ = flooding.second_ids(proxy.address, second, requests)
+                        _, totals, times, _ = flooding.second_ids(proxy.address, second, REQUESTS)
                     flooded += times
                     unanswered += totals["unanswered"]
                 rows.append((kind, plain, flooded, unanswered))
