@@ -81,21 +81,34 @@ static void look_again(s_time_t began, s_time_t rest_ns)
     set_timer(&timer, now + rest_ns);
 }
 
-/* One thing of each lane.  Returns whether there was any. */
-static bool serve_each(struct sevmon_cpu *cpu)
+/* The tasklet's time is up, or something else wants the CPU. */
+static bool is_over(s_time_t began)
 {
-    bool did = false;
+    return NOW() - began >= SLICE_NS || softirq_pending(smp_processor_id());
+}
+
+/*
+ * One thing of each lane, from where it ended the last time: there can be more
+ * lanes with something to do than time.  Returns whether there was any.
+ */
+static bool serve_each(struct sevmon_cpu *cpu, s_time_t began)
+{
+    static unsigned int turn;
+    bool did = false, over = false;
     unsigned int i;
 
-    for ( i = 0; i < count; i++ )
-        if ( sevmon_lane_is_due(&lanes[i]) )
-        {
-            enum sevmon_lane_state state =
-                sevmon_lane_poll(&sevmon_agent, &lanes[i], &cpu->work);
+    for ( i = 0; i < count && !over; i++ )
+    {
+        struct sevmon_lane *lane = &lanes[turn];
+        enum sevmon_lane_state state;
 
-            did |= state == SEVMON_LANE_ANSWERED ||
-                   state == SEVMON_LANE_RUNNING;
-        }
+        turn = (turn + 1) % count;
+        if ( !sevmon_lane_is_due(lane) )
+            continue;
+        state = sevmon_lane_poll(&sevmon_agent, lane, &cpu->work);
+        did |= state == SEVMON_LANE_ANSWERED || state == SEVMON_LANE_RUNNING;
+        over = is_over(began);
+    }
 
     return did;
 }
@@ -103,20 +116,18 @@ static bool serve_each(struct sevmon_cpu *cpu)
 /* Returns whether it did anything. */
 static bool serve(struct sevmon_cpu *cpu, s_time_t began)
 {
-    s_time_t now = began, last = began;
+    s_time_t last = began;
     bool did = false;
 
     do {
-        if ( serve_each(cpu) )
+        if ( serve_each(cpu, began) )
         {
             did = true;
             last = NOW();
         }
         else
             cpu_relax();
-        now = NOW();
-    } while ( now - began < SLICE_NS && now - last < LINGER_NS &&
-              !softirq_pending(smp_processor_id()) );
+    } while ( !is_over(began) && NOW() - last < LINGER_NS );
 
     return did;
 }
