@@ -23,11 +23,12 @@ integer_param("sevmon-hold", seconds);
 
 static struct timer timer;
 static bool held;
+static unsigned int held_for; /* SHUTDOWN_* */
 
-/* As Xen would have done at once: "noreboot" and the like count. */
+/* As Xen would have done at once: "noreboot" counts as much as it does then. */
 static void cf_check let_go(void *unused)
 {
-    hwdom_shutdown(SHUTDOWN_crash);
+    hwdom_shutdown(held_for);
 }
 
 static DECLARE_TASKLET(tasklet, let_go, NULL);
@@ -46,6 +47,7 @@ bool sevmon_holds(unsigned int reason)
     if ( !held )
     {
         held = true;
+        held_for = reason;
         printk("sevmon: Dom0 crashed: it can be read for %u s\n", seconds);
         init_timer(&timer, expired, NULL, smp_processor_id());
         set_timer(&timer, NOW() + SECONDS(seconds));
