@@ -86,6 +86,19 @@ class Shm:
             self.assertEqual(set(ways.values()) - {"done"}, {"refused"}, said)
         self.check_served(lane)
 
+    def test_dom0_cannot_take_the_device_out_and_in(self):
+        """By which Xen would make it Dom0's."""
+        lane = self.claimed(0)
+        device, memory = self.place()
+        self.guest.shell(f"echo 1 >/sys/bus/pci/devices/{device}/remove; "
+                         "echo 1 >/sys/bus/pci/rescan", check=False)
+        self.assertEqual(self.guest.file(f"/sys/bus/pci/devices/{device}/vendor"), b"0x1af4\n")
+        self.guest.shell(f"dmesg | grep -F '{device}: Failed to delete'")
+        said = self.guest.shell(f"map-probe {memory:x}").decode()
+        self.assertIn("map-probe: done", said)
+        self.assertNotIn(b"SEVMLANE".hex(), said)
+        self.check_served(lane)
+
     def test_whatever_is_written_costs_a_lane_at_most(self):
         """Somebody scribbles over all of the shared memory, control pages and rings."""
         end = time.monotonic() + 10

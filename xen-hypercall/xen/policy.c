@@ -12,6 +12,7 @@
  */
 #include <xen/init.h>
 #include <xen/param.h>
+#include <xen/pci.h>
 #include <xen/sched.h>
 
 #include <public/physdev.h>
@@ -124,6 +125,21 @@ static int cf_check policy_pci(uint32_t machine_bdf)
     return hardware();
 }
 
+/*
+ * A device that Dom0 has taken away and given again is Dom0's, whoever had it
+ * before.  Xen 4.17 would then emulate it for a PVH one, memory and all.
+ */
+static int cf_check policy_unplug_pci(uint32_t machine_bdf)
+{
+    const pci_sbdf_t sbdf = { .sbdf = machine_bdf };
+    const unsigned long *ro_map = pci_get_ro_map(sbdf.seg);
+
+    if ( ro_map && test_bit(sbdf.bdf, ro_map) )
+        return -EPERM;
+
+    return hardware();
+}
+
 static int cf_check policy_gsi(int gsi)
 {
     return hardware();
@@ -187,7 +203,7 @@ void __init sevmon_set_policy(void)
     xsm_ops.console_io = policy_console_io;
     xsm_ops.machine_memory_map = policy_machine_memory_map;
     xsm_ops.resource_plug_pci = policy_pci;
-    xsm_ops.resource_unplug_pci = policy_pci;
+    xsm_ops.resource_unplug_pci = policy_unplug_pci;
     xsm_ops.resource_setup_pci = policy_pci;
     xsm_ops.resource_setup_gsi = policy_gsi;
     xsm_ops.resource_setup_misc = policy_misc;
