@@ -29,17 +29,21 @@ PAGE_ROUNDS, FRAMES = 11, 24
 PS_ROUNDS = 9
 
 
-def initramfs():
+def initramfs(adds):
     out = guests.CACHE / "initramfs" / "bench.gz"
-    tools = [word for name in ("hypercall-bench", "tcp-echo", "work")
+    tools = [word for name in ("hypercall-bench", "lane-echo", "tcp-echo", "work")
              for word in ("--program", GUEST_TOOLS / name)]
-    lab.last_line("make-dom0", lab.BUILD, "-o", out, *tools)
+    lab.last_line("make-dom0", lab.BUILD, "-o", out, *tools,
+                  *(word for add in adds for word in ("--add", add)))
     return out
 
 
-def boot(pvh, **options):
-    guest = lab.start_dom0(f"bench-{'pvh' if pvh else 'pv'}", pvh=pvh, initramfs=initramfs(),
-                           more_ports=[ECHO_PORT], **options)
+def boot(asked, adds=(), **how):
+    """`asked`: scripts/bench's options; `adds`: SOURCE=PATH for its initramfs; `how`: for
+    start_machine()."""
+    lab.XEN_RELEASE = asked.release
+    guest = lab.start_dom0(f"bench-{kind(asked).lower()}", pvh=asked.pvh,
+                           initramfs=initramfs(adds), more_ports=[ECHO_PORT], **how)
     guest.shell(f"tcp-echo {ECHO_PORT} >/dev/null 2>&1 &")
     return guest
 
@@ -97,7 +101,7 @@ def kind(options):
 
 
 def measure(options):
-    with boot(options.pvh) as guest:
+    with boot(options) as guest:
         return {"kind": kind(options),
                 "rows": hypercalls(guest) + pages(guest) + process_list(guest)}
 

@@ -5,8 +5,7 @@ BASELINES = {"memcpy": "memcpy", "openssl": "OpenSSL", "gcm": "AES-GCM alone",
              "x25519": "one X25519", "x25519_pair": "OpenSSL's two", "openssl_open": "OpenSSL",
              "checksum_c_bpf": "C", "sort_c_bpf": "C", "chase_c_bpf": "C",
              "null": "null call", "tcp_echo": "echo", "ps_echo": "echo", "alone": "alone",
-             "tcp_bulk": "TCP",
-             "p50_tcp": "TCP", "p99_tcp": "TCP", "first_tcp": "TCP", "bulk_tcp": "TCP"}
+             "tcp": "TCP", "tcp_bulk": "TCP"}
 
 
 def quantile(values, q):

@@ -1,55 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages through shared memory beside the same over TCP, natively:
-
-    bench-lanes ──[ lanes in /dev/shm ]──┐
-        └────────── TCP ───────────────┴─► dom0-proxy over a memory image
-"""
-
-import json
-import os
-import pathlib
-import subprocess
-import sys
-import tempfile
+"""Pages through shared memory beside the same over TCP, natively: reads.py has a drawing."""
 
 import figures
+import reads
 
-INTEGRATION = pathlib.Path(__file__).resolve().parents[1] / "integration"
 MIB = 256
+# Longer than either end takes to look as seldom as it ever does.
+SILENCE_MS = 100
 
 
 def measure(options):
-    """What bench-lanes printed."""
-    sys.path.insert(0, str(INTEGRATION))
-    import guests
-    import lab
-    import wire
-    mib = 8 if options.quick else MIB
-    with tempfile.TemporaryDirectory(prefix="sevmon-bench-", dir="/dev/shm") as made:
-        folder = pathlib.Path(made)
-        image, lanes = folder / "image.raw", folder / "lanes"
-        with open(image, "wb") as file:
-            for _ in range(mib):
-                file.write(os.urandom(1 << 20))
-        subprocess.run([lab.SEVMON, "keygen", folder / "ids", folder / "agent"], check=True,
-                       capture_output=True)
-        port = guests.free_port()
-        process = subprocess.Popen(
-            [lab.PROXY, "--backend", "image", "--image", image, "--image-format", "raw", "--key",
-             folder / "agent", "--listen", f"127.0.0.1:{port}", "--lanes", lanes],
-            stderr=subprocess.DEVNULL)
-        try:
-            if not wire.wait_for_agent(("127.0.0.1", port), 30):
-                raise SystemExit("bench: dom0-proxy does not answer")
-            done = subprocess.run(
-                [lab.BUILD / "tests" / "bench" / "bench-lanes", str(port), lanes, folder / "ids",
-                 str(mib * 256), "2" if options.quick else "15"], capture_output=True, text=True)
-        finally:
-            process.terminate()
-            process.wait(30)
-    if done.returncode:
-        raise SystemExit(f"bench: {done.stderr.strip()}")
-    return {"rows": json.loads(done.stdout)["rows"]}
+    rounds, singles, silent, requests = (2, 20, 2, 10) if options.quick else (15, 400, 10, 120)
+    with reads.native(8 if options.quick else MIB) as paths:
+        ways = {"tcp": paths.tcp, "shm": paths.lane}
+        steady = reads.latency(paths.key, paths.memory, rounds, singles, ways.values())
+        after = reads.latency(paths.key, paths.memory, rounds, silent, ways.values(), SILENCE_MS)
+        bulk = reads.bulk(paths.key, paths.memory, rounds, requests, 15, 16, ways.values())
+    rows = []
+    for what, samples in (
+            ("one page, half within", {way: reads.medians(steady[ways[way]]) for way in ways}),
+            ("one page, 99 % within", {way: [figures.quantile(times, 0.99)
+                                             for times in steady[ways[way]]] for way in ways}),
+            ("one page after silence", {way: reads.medians(after[ways[way]]) for way in ways}),
+            ("15 pages a request, 16 in flight", {way: bulk[ways[way]] for way in ways})):
+        rows.append(figures.row("tcp", f"TCP: {what}", "us/page", samples["tcp"]))
+        rows.append(figures.row("shm", f"shared memory: {what}", "us/page", samples["shm"],
+                                tcp=samples["tcp"]))
+    return {"rows": rows}
 
 
 def lines(measured):

@@ -7,20 +7,13 @@
 //   bench-remote pages PORT ECHO_PORT KEY PROFILE FRAMES ROUNDS
 //       Read the kernel's pages with libsevmon through the relay, in turn with an echo of as many
 //       frames and bytes; print rows as bench-native does.
-//   bench-remote latency KEY PROFILE READS SILENCE_MS ADDRESS...
-//       Read one page, READS times over each of the addresses (tcp:PORT, shm:FILE) in turn, after
-//       so much silence each time; print the nanoseconds of each, by address.
-//   bench-remote bulk KEY PROFILE FRAMES ROUNDS ADDRESS...
-//       Read 15 pages FRAMES times, pipelined, over each in turn; likewise.
 //   bench-remote echo ECHO_PORT FRAMES ROUND_TRIPS
 //       Print the nanoseconds that as many frames take in as many waves, after two small ones: what
 //       the network alone takes for one run of sevmon.
 #include <algorithm>
 #include <cstdio>
 #include <exception>
-#include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <sevmon/channel.hpp>
@@ -144,62 +137,6 @@ int pages(const std::vector<std::string>& words) {
   return 0;
 }
 
-struct Path {
-  std::string address;
-  std::unique_ptr<ids::Channel> channel;
-};
-
-/// `addresses`, each with a channel of its own.
-std::vector<Path> connect(std::span<const std::string> addresses, const std::string& key,
-                          std::uint8_t size_class) {
-  constexpr std::chrono::seconds kPatience{60};
-  std::vector<Path> paths;
-  for (const auto& address : addresses) {
-    const auto rest = address.substr(4);
-    auto transport = address.starts_with("shm:")
-                         ? take(ids::connect_shm(take(ids::open_shm(rest)), kPatience))
-                         : take(ids::connect_tcp("127.0.0.1", rest, kPatience));
-    paths.push_back({address, take(ids::Channel::open(
-                                  std::move(transport), take(ids::Key::load(key)),
-                                  {.size_class = size_class, .answer_timeout = kPatience}))});
-  }
-  return paths;
-}
-
-/// `all` over each path in turn, `burst` times, `rounds` times and one more that does not count.
-nlohmann::ordered_json samples(const std::vector<Path>& paths, const std::vector<ids::Request>& all,
-                               std::size_t rounds, std::size_t burst,
-                               std::chrono::milliseconds silence) {
-  nlohmann::ordered_json report;
-  for (std::size_t round = 0; round <= rounds; ++round)
-    for (const auto& path : paths)
-      for (std::size_t i = 0; i < burst; ++i) {
-        if (round != 0) std::this_thread::sleep_for(silence);
-        const auto start = wall_ns();
-        read_all(*path.channel, all);
-        if (round != 0) report[path.address].push_back(wall_ns() - start);
-      }
-  return report;
-}
-
-int latency(const std::vector<std::string>& words) {
-  auto all = requests(words.at(1), 1);
-  all[0].items.resize(1);
-  const auto paths = connect(std::span{words}.subspan(4), words.at(0), SEVMON_CLASS_1_PAGE);
-  const std::chrono::milliseconds silence{std::stoul(words.at(3))};
-  // Without silence: steady use, not a read over a path that was silent while another was read.
-  const std::size_t burst = silence.count() == 0 ? 100 : 1;
-  std::puts(samples(paths, all, std::stoul(words.at(2)), burst, silence).dump().c_str());
-  return 0;
-}
-
-int bulk(const std::vector<std::string>& words) {
-  const auto all = requests(words.at(1), std::stoul(words.at(2)));
-  const auto paths = connect(std::span{words}.subspan(4), words.at(0), SEVMON_CLASS_15_PAGES);
-  std::puts(samples(paths, all, std::stoul(words.at(3)), 1, {}).dump().c_str());
-  return 0;
-}
-
 int echo(const std::vector<std::string>& words) {
   const auto frames = std::stoul(words.at(1)), waves = std::stoul(words.at(2));
   const auto start = wall_ns();
@@ -221,8 +158,6 @@ int main(int argc, char** argv) {
   try {
     if (command == "session" && words.size() == 2) return session(words);
     if (command == "pages" && words.size() == 6) return pages(words);
-    if (command == "latency" && words.size() > 4) return latency(words);
-    if (command == "bulk" && words.size() > 4) return bulk(words);
     if (command == "echo" && words.size() == 3) return echo(words);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench-remote: %s\n", error.what());

@@ -66,7 +66,7 @@ def atomic_row(sevmon):
 
 
 def measure(options):
-    with dom0.boot(options.pvh) as guest:
+    with dom0.boot(options) as guest:
         sevmon = lab.ids(guest, profile=lab.profile("6.1"))
         rows = [atomic_row(sevmon)]
         for kind, title in LOADS:
