@@ -4,6 +4,7 @@
     bench-ps ──► delay ──TCP──► dom0-proxy over a memory image with that many processes
 """
 
+import contextlib
 import json
 import pathlib
 import statistics
@@ -11,7 +12,13 @@ import subprocess
 import sys
 import tempfile
 
-INTEGRATION = pathlib.Path(__file__).resolve().parents[1] / "integration"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+
+import guests  # noqa: E402
+import lab  # noqa: E402
+import wire  # noqa: E402
+
+BENCH = lab.BUILD / "tests" / "bench" / "bench-ps"
 COUNTS = (120, 1000, 5000)
 DELAYS_US = (0, 100, 1000, 10000)
 ROUNDS = 5
@@ -29,45 +36,49 @@ def run(*words):
     return done.stdout
 
 
-def serve(lab, wire, folder, image, key):
-    """dom0-proxy over `image`, and its port."""
-    import guests
+@contextlib.contextmanager
+def serving(folder, count, agent_key):
+    """dom0-proxy over an image with that many processes, and its port."""
+    image, log_path = folder / "image.raw", folder / "proxy.log"
+    run(BENCH, "image", lab.profile("6.1"), count, image)
     port = guests.free_port()
-    with open(folder / "proxy.log", "ab") as log:
+    with open(log_path, "ab") as log:
         process = subprocess.Popen(
             [lab.PROXY, "--backend", "image", "--image", image, "--image-format", "raw", "--key",
-             key, "--listen", f"127.0.0.1:{port}"], stdout=log, stderr=log)
-    if not wire.wait_for_agent(("127.0.0.1", port), 30):
+             agent_key, "--listen", f"127.0.0.1:{port}"], stdout=log, stderr=log)
+    try:
+        if not wire.wait_for_agent(("127.0.0.1", port), 30):
+            raise SystemExit(f"bench: {log_path.read_text().strip()}")
+        yield port
+    finally:
         process.terminate()
-        raise SystemExit(f"bench: {(folder / 'proxy.log').read_text().strip()}")
-    return process, port
+        process.wait(30)
+
+
+def listed(count, port, key, delay_us, rounds, slow_rounds):
+    """What bench-ps prints."""
+    return json.loads(run(BENCH, "list", lab.profile("6.1"), count, port, key, delay_us, rounds,
+                          slow_rounds))
+
+
+@contextlib.contextmanager
+def folder_with_keys():
+    """A folder, the IDS's key and the agent's."""
+    with tempfile.TemporaryDirectory(prefix="sevmon-bench-") as made:
+        folder = pathlib.Path(made)
+        run(lab.SEVMON, "keygen", folder / "ids", folder / "agent")
+        yield folder, folder / "ids", folder / "agent"
 
 
 def measure(options):
     """Rows: processes, delay in us, and what bench-ps printed."""
-    sys.path.insert(0, str(INTEGRATION))
-    import lab
-    import wire
-    bench = lab.BUILD / "tests" / "bench" / "bench-ps"
-    profile = lab.profile("6.1")
     rows = []
-    with tempfile.TemporaryDirectory(prefix="sevmon-bench-") as made:
-        folder = pathlib.Path(made)
-        agent, mine = folder / "agent", folder / "ids"
-        run(lab.SEVMON, "keygen", mine, agent)
+    with folder_with_keys() as (folder, key, agent_key):
         for count in COUNTS[:1] if options.quick else COUNTS:
-            image = folder / "image.raw"
-            run(bench, "image", profile, count, image)
-            process, port = serve(lab, wire, folder, image, agent)
-            try:
+            with serving(folder, count, agent_key) as port:
                 for delay in DELAYS_US[:2] if options.quick else DELAYS_US:
                     slow = LONG if count * max(delay, 100) >= 400_000 else SLOW_ROUNDS
-                    rows.append((count, delay, json.loads(
-                        run(bench, "list", profile, count, port, mine, delay, ROUNDS,
-                            slow))))
-            finally:
-                process.terminate()
-                process.wait(30)
+                    rows.append((count, delay, listed(count, port, key, delay, ROUNDS, slow)))
     return rows
 
 
