@@ -3,11 +3,12 @@
  * What the network alone would do: answers each message with as many bytes as
  * the message asks for, of no content.
  *
- *   tcp-echo PORT
+ *   tcp-echo PORT [ADDRESS]    on any address, or on that one
  *
  * A message begins with its own size and its answer's, 32 bits each, both with
  * those eight bytes. One process per connection.
  */
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -61,11 +62,13 @@ static void serve(int fd)
         ;
 }
 
-static int listen_on(unsigned short port)
+static int listen_on(unsigned short port, const char *at)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
+    if ( at )
+        address.sin_addr.s_addr = inet_addr(at);
     if ( fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
          bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 4) )
     {
@@ -80,13 +83,13 @@ int main(int argc, char **argv)
 {
     int listener, peer, on = 1;
 
-    if ( argc != 2 )
+    if ( argc != 2 && argc != 3 )
     {
-        fprintf(stderr, "usage: tcp-echo PORT\n");
+        fprintf(stderr, "usage: tcp-echo PORT [ADDRESS]\n");
         return 2;
     }
     signal(SIGCHLD, SIG_IGN);
-    listener = listen_on(atoi(argv[1]));
+    listener = listen_on(atoi(argv[1]), argc == 3 ? argv[2] : NULL);
     while ( (peer = accept(listener, NULL, NULL)) >= 0 )
     {
         setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
