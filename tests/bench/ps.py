@@ -73,12 +73,13 @@ def folder_with_keys():
 def measure(options):
     """Rows: processes, delay in us, and what bench-ps printed."""
     rows = []
+    rounds = 1 if options.quick else ROUNDS
     with folder_with_keys() as (folder, key, agent_key):
         for count in COUNTS[:1] if options.quick else COUNTS:
             with serving(folder, count, agent_key) as port:
-                for delay in DELAYS_US[:2] if options.quick else DELAYS_US:
-                    slow = LONG if count * max(delay, 100) >= 400_000 else SLOW_ROUNDS
-                    rows.append((count, delay, listed(count, port, key, delay, ROUNDS, slow)))
+                for delay in DELAYS_US[:1] if options.quick else DELAYS_US:
+                    slow = LONG if options.quick or count * max(delay, 100) >= 400_000 else SLOW_ROUNDS
+                    rows.append((count, delay, listed(count, port, key, delay, rounds, slow)))
     return rows
 
 
