@@ -7,18 +7,13 @@
 """
 
 import json
-import pathlib
 import subprocess
-import sys
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "integration"))
-
-import figures  # noqa: E402
-import guests  # noqa: E402
-import lab  # noqa: E402
-from figures import row  # noqa: E402
+import figures
+import guests
+import lab
+from figures import row
 
 ECHO_PORT = 7102
 REMOTE = lab.BUILD / "tests" / "bench" / "bench-remote"

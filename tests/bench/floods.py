@@ -2,11 +2,13 @@
 """What a flood of strangers does to a second IDS: how long its requests take with and without one, in
 turns, over a memory image. The floods are those of tests/integration/test_flood.py."""
 
-import pathlib
 import statistics
-import sys
 
-INTEGRATION = pathlib.Path(__file__).resolve().parents[1] / "integration"
+import flooding
+import images
+from watching import Proxy
+
+ROUNDS, REQUESTS = 3, 200
 
 
 def quantile(values, part):
@@ -14,15 +16,8 @@ def quantile(values, part):
     return ordered[min(int(part * len(ordered)), len(ordered) - 1)]
 
 
-ROUNDS, REQUESTS = 3, 200
-
-
 def measure(_options):
     """Rows of (kind, times without, times with, unanswered), times in ns."""
-    sys.path.insert(0, str(INTEGRATION))
-    import flooding
-    import images
-    from watching import Proxy
     rows = []
     with flooding.folder() as folder:
         agent, first, second = flooding.two_keys(folder)

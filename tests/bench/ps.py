@@ -9,14 +9,11 @@ import json
 import pathlib
 import statistics
 import subprocess
-import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
-
-import guests  # noqa: E402
-import lab  # noqa: E402
-import wire  # noqa: E402
+import guests
+import lab
+import wire
 
 BENCH = lab.BUILD / "tests" / "bench" / "bench-ps"
 COUNTS = (120, 1000, 5000)

@@ -13,16 +13,13 @@ import os
 import pathlib
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
-
-import guests  # noqa: E402
-import lab  # noqa: E402
-import wire  # noqa: E402
-from figures import quantile, summary  # noqa: E402
+import guests
+import lab
+import wire
+from figures import quantile, summary
 
 BENCH = lab.BUILD / "tests" / "bench"
 PAGE_BYTES = 4096
