@@ -151,6 +151,35 @@ class PvhShm(Shm, unittest.TestCase):
     NAME = "pvh"
     PVH = True
 
+    def test_dom0_cannot_lay_another_devices_memory_over_it(self):
+        """Xen maps for a PVH Dom0 what a device's base address says, which Dom0 writes."""
+        self.check_served(self.claimed(0))
+        _, memory = self.place()
+        before = self.guest.shell(f"map-probe {memory:x}")
+        self.assertNotIn(b"SEVMLANE".hex().encode(), before)
+        disks = self.guest.shell("grep -l 0x010601 /sys/bus/pci/devices/*/class").split()
+        config = str(pathlib.Path(disks[0].decode()).parent / "config")
+        was = self.guest.file(config)
+        base = int.from_bytes(was[0x24:0x28], "little")
+        self.assertTrue(base and not base & 0xf, "a 32-bit base address")
+
+        def write(offset, value):
+            text = "".join(rf"\{byte:03o}" for byte in value)
+            self.guest.shell(rf"printf '{text}' | dd of={config} bs=1 count={len(value)} "
+                             f"seek={offset} conv=notrunc")
+
+        try:
+            write(0x04, bytes(2))
+            write(0x24, memory.to_bytes(4, "little"))
+            write(0x04, b"\x02\x00")
+            self.assertEqual(self.guest.file(config)[0x24:0x28], memory.to_bytes(4, "little"))
+            self.assertEqual(self.guest.shell(f"map-probe {memory:x}"), before)
+        finally:
+            write(0x04, bytes(2))
+            write(0x24, was[0x24:0x28])
+            write(0x04, was[0x04:0x06])
+        self.check_served(self.claimed(0))
+
 
 class WithoutDom0(unittest.TestCase):
     """Nobody in Dom0 is there to relay anything."""
