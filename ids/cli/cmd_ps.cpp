@@ -100,14 +100,6 @@ void print(Output& output, const ProcessList& list, bool tree) {
     for (const auto& process : list.processes) print_row(output, process, "");
 }
 
-void report_notes(Output& output, const ProcessList& list) {
-  for (const auto& note : list.notes)
-    output.line(output.styled(Output::Style::kBad, describe(note)));
-  if (list.consistency == ids::Consistency::kTorn)
-    output.warn("the list is torn after " + std::to_string(list.passes) +
-                " passes: processes may be missing or wrong");
-}
-
 struct Flags {
   bool tree = false;
   bool threads = false;
@@ -115,39 +107,31 @@ struct Flags {
   std::optional<std::string> method;
 };
 
-common::Result<ids::ProcessMethod> method_of(const Flags& flags) {
-  using ids::ProcessMethod;
-  if (flags.atomic && (flags.threads || flags.method == "pages"))
-    return common::Error{common::ErrorCode::kUsage, "--atomic: only a program can be"};
-  if (!flags.method) return flags.threads ? ProcessMethod::kPages : ProcessMethod::kProgram;
-  for (const auto method : {ProcessMethod::kProgram, ProcessMethod::kPages, ProcessMethod::kBoth,
-                            ProcessMethod::kStanding}) {
-    if (*flags.method != ids::name(method)) continue;
-    if (!flags.threads || method == ProcessMethod::kPages) return method;
+common::Result<ids::ListMethod> method_of(const Flags& flags) {
+  using ids::ListMethod;
+  if (!flags.threads)
+    return parse_method(
+        flags.method, flags.atomic,
+        {ListMethod::kProgram, ListMethod::kPages, ListMethod::kBoth, ListMethod::kStanding});
+  if (flags.method && *flags.method != ids::name(ListMethod::kPages))
     return common::Error{common::ErrorCode::kUsage, "--threads: threads are listed by pages"};
-  }
-  return common::Error{common::ErrorCode::kUsage, "--method " + ids::escape(*flags.method) +
-                                                      ": program, pages, both or standing"};
+  if (flags.atomic)
+    return common::Error{common::ErrorCode::kUsage, "--atomic: only a program can be"};
+  return ListMethod::kPages;
 }
 
 common::Result<int> run(Session& session, const Flags& flags) {
   const auto method = method_of(flags);
   if (!method) return method.error();
-  auto listing = list_by_method(
+  const auto listing = list_processes(
       session, {.method = *method, .threads = flags.threads, .atomic = flags.atomic});
   if (!listing) return listing.error();
   const auto kernel = session.kernel();
   if (!kernel) return kernel.error();
-  const auto& list = listing->list;
-  auto& result = session.output.result() = to_json(list, **kernel);
-  result["fallback"] = listing->fallback ? Json(ids::escape(*listing->fallback)) : Json();
-  session.command_stats = {{"loading_round_trips", listing->loading_round_trips},
-                           {"list_round_trips", listing->list_round_trips}};
-  print(session.output, list, flags.tree);
-  report_notes(session.output, list);
-  // What was to be compared was not.
-  if (listing->fallback && *method != ids::ProcessMethod::kProgram) return kExitUnknown;
-  return exit_code(list);
+  session.output.result() = to_json(listing->list, **kernel);
+  print(session.output, listing->list, flags.tree);
+  return finish_listing(session, *listing, *method, "processes",
+                        [](const auto& note) { return describe(note); });
 }
 
 }  // namespace

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "process_json.hpp"
 
-#include <algorithm>
-
 #include <sevmon/text.hpp>
 
 #include "kernel_json.hpp"
+#include "listing.hpp"
 
 namespace sevmon::cli {
 namespace {
@@ -57,16 +56,7 @@ Json process_json(const Process& process, const ProcessList& list) {
 Json to_json(const ProcessList& list, const ids::Kernel& kernel) {
   Json result;
   result["kernel"] = to_json(kernel);
-  result["consistency"] = ids::name(list.consistency);
-  result["passes"] = list.passes;
-  result["method"] = ids::name(list.method);
-  result["program"] = nullptr;
-  if (list.program.runs > 0)
-    result["program"] = {{"runs", list.program.runs},
-                         {"cost", list.program.cost},
-                         {"slices", list.program.slices},
-                         {"run_ns", list.program.run_ns},
-                         {"paused_ns", list.program.paused_ns}};
+  put_how(result, list);
   result["boot_unix_ns"] = list.boot_unix_ns ? Json(*list.boot_unix_ns) : Json();
   auto& processes = result["processes"] = Json::array();
   for (const auto& process : list.processes) processes.push_back(process_json(process, list));
@@ -85,9 +75,7 @@ std::string describe(const ids::ProcessNote& note) {
 }
 
 int exit_code(const ProcessList& list) {
-  if (list.consistency == ids::Consistency::kTorn) return kExitUnknown;
-  const auto is_hidden = [](const auto& note) { return note.kind != Kind::kTear; };
-  return std::ranges::any_of(list.notes, is_hidden) ? kExitFindings : kExitOk;
+  return exit_code_of(list);
 }
 
 }  // namespace sevmon::cli

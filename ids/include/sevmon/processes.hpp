@@ -1,36 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include <sevmon/kernel.hpp>
-#include <sevmon/programs.hpp>
+#include <sevmon/listing.hpp>
 #include <sevmon/result.hpp>
 #include <sevmon/units.hpp>
 
 namespace sevmon::ids {
-
-/// How far one can rely on something that was read from a running, perhaps hostile, system.
-enum class Consistency : std::uint8_t {
-  kConsistent,  // the first pass agreed with itself
-  kRetried,     // a later pass did: the first ones saw changes under way
-  kTorn,        // no pass did: the list may lack entries or hold wrong ones
-};
-
-/// "consistent", "retried", "torn".
-std::string_view name(Consistency consistency);
-
-/// How a list was made.
-enum class ProcessMethod : std::uint8_t { kProgram, kPages, kBoth, kStanding };
-
-/// "program", "pages", "both", "standing".
-std::string_view name(ProcessMethod method);
 
 struct Process {
   common::Gva task{};  // its task_struct
@@ -61,35 +42,21 @@ struct ProcessNote {
   std::string text;       // for people; escaped
 };
 
-/// What the runs of a program took.
-struct ProgramUse {
-  unsigned runs = 0;
-  std::uint64_t cost = 0;       // instructions of their budgets
-  std::uint64_t slices = 0;     // between which the target could change
-  std::uint64_t run_ns = 0;     // the host's clock
-  std::uint64_t paused_ns = 0;  // of that, with the target's vCPUs paused
-
-  ProgramUse& operator+=(const ProgramUse& more);
-};
-
 struct ProcessList {
   std::vector<Process> processes;  // by pid, then by address
   std::vector<ProcessNote> notes;  // of the last pass; hidden ones only if the pass before agreed
   Consistency consistency = Consistency::kConsistent;
-  ProcessMethod method = ProcessMethod::kPages;
+  ListMethod method = ListMethod::kPages;
   unsigned passes = 0;
   std::optional<std::int64_t> boot_unix_ns;  // wall-clock time of boot, as the kernel keeps it
   ProgramUse program;                        // of all passes
 };
 
-/// Runs ids/programs/processes.bpf.c in the target with this input: see ProcessProgram.
-using RunProgram = std::function<common::Result<ProgramRun>(std::span<const std::byte> input)>;
-
 struct ProcessOptions {
   bool threads = false;                // every thread, not only processes
   unsigned max_passes = 4;             // then the list is torn
   std::uint32_t max_tasks = 1U << 17;  // a pass that meets more is torn
-  /// None: by pages. A program does not list threads.
+  /// ProcessProgram::run(). None: by pages. A program does not list threads.
   RunProgram run_program{};
 };
 

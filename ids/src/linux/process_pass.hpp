@@ -7,6 +7,7 @@
 #include <sevmon/result.hpp>
 
 #include "linux/id_table.hpp"
+#include "linux/passes.hpp"
 #include "linux/task.hpp"
 
 namespace sevmon::ids {
@@ -22,10 +23,7 @@ struct ProcessLayouts {
   static common::Result<ProcessLayouts> resolve(const KernelInfo& info);
 };
 
-struct ProcessPass {
-  ProcessList list;   // but for consistency, passes and the time of boot
-  bool torn = false;  // it contradicts itself
-};
+using ProcessPass = ListPass<ProcessList>;  // but for the time of boot, too
 
 /// One pass over one epoch, both methods: see list_processes().
 common::Result<ProcessPass> run_process_pass(const Kernel& kernel, const ProcessLayouts& layouts,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "linux/process_records.hpp"
 
-#include <cstring>
 #include <span>
 #include <utility>
 
@@ -13,8 +12,6 @@ using common::ErrorCode;
 using common::Gva;
 using common::Result;
 
-constexpr std::size_t kRecordBytes = sizeof(sevmon_process_record);
-constexpr std::size_t kTrailerBytes = sizeof(sevmon_processes_trailer);
 // A table with room for as many ids, and nearly nothing in it, ends in fewer.
 constexpr std::uint32_t kRecordsOfARun = 512;
 constexpr unsigned kMoreRuns = 16;
@@ -47,7 +44,7 @@ class Reader {
       const sevmon_processes_input input{.id = next_};
       const auto ran = run_(std::as_bytes(std::span{&input, 1}));
       if (!ran) return ran.error();
-      count(*ran);
+      found_.use += *ran;
       const auto taken = take(*ran);
       if (!taken) return taken.error();
       more = *taken;
@@ -56,28 +53,12 @@ class Reader {
   }
 
  private:
-  void count(const ProgramRun& run) {
-    auto& use = found_.use;
-    ++use.runs;
-    use.cost += run.report.cost;
-    use.slices += run.report.slices;
-    use.run_ns += run.report.ended_ns - run.report.started_ns;
-    use.paused_ns += run.report.paused_ns;
-  }
-
   /// One run's result. Returns whether another has to follow.
   Result<bool> take(const ProgramRun& run) {
-    if (run.report.state != SEVMON_RUN_DONE)
-      return tear({}, "its run ended early: " + describe_run(run.report.state));
-    const auto records = run.result.size() / kRecordBytes;
-    const auto rest = run.result.size() % kRecordBytes;
-    const bool has_trailer = rest == kTrailerBytes;
-    if ((rest != 0 && !has_trailer) || run.result.empty())
-      return tear({}, "a result of " + std::to_string(run.result.size()) + " bytes");
+    const auto split = split_result<sevmon_process_record, sevmon_processes_trailer>(run);
+    if (!split) return tear({}, split.error().detail);
     const auto first = next_;
-    for (std::size_t i = 0; i < records; ++i) {
-      sevmon_process_record record;
-      std::memcpy(&record, run.result.data() + i * kRecordBytes, kRecordBytes);
+    for (const auto& record : split->records) {
       if (record.id < next_) return tear({}, "ids that do not ascend");
       if (found_.records.size() == max_records_)
         return tear({}, "over " + std::to_string(max_records_) + " tasks");
@@ -85,21 +66,14 @@ class Reader {
       found_.records.push_back(record);
     }
     // Without space for a trailer there was none for another record.
-    if (!has_trailer) return true;
-    sevmon_processes_trailer trailer;
-    std::memcpy(&trailer, run.result.data() + records * kRecordBytes, kTrailerBytes);
-    if (trailer.zero != 0 || trailer.records != records)
-      return tear({}, "it counts other records than it gave");
-    return take_trailer(trailer, first);
+    if (!split->trailer) return true;
+    return take_trailer(*split->trailer, first);
   }
 
   /// `first`: the id that its run began with.
   Result<bool> take_trailer(const sevmon_processes_trailer& trailer, std::uint64_t first) {
     if (trailer.tears != 0)
-      tear({trailer.torn}, describe_tear(trailer.reason) +
-                               (trailer.tears == 1 ? ""
-                                                   : ", and " + std::to_string(trailer.tears - 1) +
-                                                         " more places"));
+      tear({trailer.torn}, describe_tear(trailer.reason) + more_places(trailer.tears));
     if (trailer.status == 0)
       found_.ring = {{trailer.ring_next}, {trailer.ring_previous}};
     else

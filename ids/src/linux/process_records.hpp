@@ -10,6 +10,7 @@
 #include <sevmon/result.hpp>
 #include <sevmon/units.hpp>
 
+#include "linux/record_runs.hpp"
 #include "programs/processes.h"
 
 // What ids/programs/processes.bpf.c gives.
@@ -22,11 +23,7 @@ struct ProcessRecords {
     common::Gva next{}, previous{};
   };
   std::optional<Ring> ring;
-  struct Tear {
-    common::Gva address{};
-    std::string text;
-  };
-  std::vector<Tear> tears;  // with any of them the records may lack some
+  std::vector<RecordTear> tears;  // with any of them the records may lack some
   ProgramUse use;
 };
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "linux/task.hpp"
 
-#include <algorithm>
-#include <array>
 #include <bit>
-#include <initializer_list>
 #include <string_view>
+
+#include "linux/fields.hpp"
 
 namespace sevmon::ids {
 namespace {
@@ -28,88 +27,6 @@ constexpr std::uint64_t kFlagKernelThread = 0x00200000;  // PF_KTHREAD
 constexpr std::string_view kLetters = "RSDTtXZPI";
 
 constexpr std::uint32_t kMaxMemberBytes = 64;  // of the members that are read whole
-constexpr std::uint32_t kSpanGapBytes = 64;    // reads nearer than that travel together
-
-/// Resolves members one after another and keeps the first error.
-class Resolver {
- public:
-  explicit Resolver(const KernelInfo& info) : info_{info} {}
-
-  Member operator()(std::string_view type, std::initializer_list<std::string_view> names) {
-    for (const auto member_name : names)
-      if (info_.has_member(type, member_name)) return one(type, member_name);
-    return one(type, *names.begin());
-  }
-  const std::optional<Error>& error() const { return error_; }
-
- private:
-  Member one(std::string_view type, std::string_view member_name) {
-    const auto member = info_.member(type, member_name);
-    if (member && member->bit_size == 0) return *member;
-    if (!error_)
-      error_ = member
-                   ? Error{ErrorCode::kUnsupported,
-                           std::string{type} + "." + std::string{member_name} + " is a bit-field"}
-                   : member.error();
-    return {};
-  }
-
-  const KernelInfo& info_;
-  std::optional<Error> error_;
-};
-
-std::vector<Range> coalesce(std::vector<Range> spans) {
-  std::ranges::sort(spans);
-  std::vector<Range> merged;
-  for (const auto& span : spans) {
-    if (!merged.empty()) {
-      auto& last = merged.back();
-      const auto last_end = last.address.value + last.bytes;
-      if (span.address.value <= last_end + kSpanGapBytes) {
-        const auto end = std::max(last_end, span.address.value + span.bytes);
-        last.bytes = static_cast<std::uint32_t>(end - last.address.value);
-        continue;
-      }
-    }
-    merged.push_back(span);
-  }
-  return merged;
-}
-
-/// Reads fields and keeps the first error, so that a structure reads like a table.
-class FieldReader {
- public:
-  FieldReader(Memory& memory, Gva base) : memory_{memory}, base_{base} {}
-
-  std::uint64_t number(const Member& member) {
-    const auto bytes = std::min<std::uint32_t>(member.size_bytes, 8);
-    const auto value = memory_.read_uint(base_ + member.offset_bytes, bytes);
-    return take(value) ? *value : 0;
-  }
-  std::int32_t id(const Member& member) { return static_cast<std::int32_t>(number(member)); }
-  Gva pointer(const Member& member, std::uint64_t offset = 0) {
-    const auto value = memory_.read_uint(base_ + member.offset_bytes + offset, 8);
-    return take(value) ? Gva{*value} : Gva{};
-  }
-  std::string text(const Member& member) {
-    const auto bytes = memory_.read({base_ + member.offset_bytes, member.size_bytes});
-    if (!take(bytes)) return {};
-    std::string value{reinterpret_cast<const char*>(bytes->data()), bytes->size()};
-    return value.substr(0, value.find('\0'));  // without a NUL: all of it, no more
-  }
-  const std::optional<Error>& error() const { return error_; }
-
- private:
-  template <typename T>
-  bool take(const Result<T>& result) {
-    if (!result && !error_) error_ = result.error();
-    return result.has_value();
-  }
-
-  Memory& memory_;
-  Gva base_;
-  std::optional<Error> error_;
-};
 
 }  // namespace
 
@@ -125,7 +42,7 @@ char state_letter(std::uint64_t state, std::uint64_t exit_state) {
 }
 
 Result<TaskLayout> TaskLayout::resolve(const KernelInfo& info) {
-  Resolver member{info};
+  MemberResolver member{info};
   TaskLayout layout;
   // "state" was renamed by Linux commit 2f064a59a11f ("sched: Change task_struct::state") (in
   // v5.14), "real_start_time" by cf25e24db61c ("time: Rename tsk->real_start_time to

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,34 +12,18 @@
 #include <sevmon/process_program.hpp>
 #include <sevmon/processes.hpp>
 
-#include "ids/linux/fake_kernel.hpp"
-#include "profile/btf.hpp"
-#include "program_support.hpp"
+#include "list_guest.hpp"
 #include "programs/processes.h"
 
 namespace sevmon::tests {
-
-/// What an answer of the largest size class has for a program's result.
-constexpr std::size_t kAnswerBytes =
-    SEVMON_PAGE_BYTES * SEVMON_CLASS_PAGES(SEVMON_CLASS_15_PAGES) - sizeof(sevmon_run_report);
 
 inline ids::test::Shape shape_of(const std::string& kernel) {
   if (kernel == "new") return {};
   return {.state = "state", .state_bytes = 8, .start = "real_start_time", .slots = 16};
 }
 
-/// Where the compiler put things.
 inline ids::test::FakeInfo info_of(const std::string& kernel, const FakeTarget& target) {
-  auto info = ids::test::make_info(shape_of(kernel));
-  const auto btf = ids::Btf::parse(target.btf);
-  EXPECT_TRUE(btf) << btf.error().message();
-  for (auto& [names, member] : info.members_) {
-    const auto found = btf->member(names.first, names.second);
-    EXPECT_TRUE(found) << found.error().message();
-    if (found) member = *found;
-  }
-  for (auto& [type, bytes] : info.sizes_) bytes = *btf->size_of(type);
-  return info;
+  return with_types_of(target, ids::test::make_info(shape_of(kernel)));
 }
 
 struct ProcessGuest {
@@ -50,14 +33,7 @@ struct ProcessGuest {
       : target{kernel}, processes{shape_of(kernel), info_of(kernel, target), kSlide} {
     for (const auto& [name, address] : processes.info.symbols_)
       target.symbols[name] = address + kSlide;
-    // Linked once for each kernel: that takes longer than most tests.
-    static std::map<std::string, ids::ProgramImage> images;
-    if (!images.contains(kernel)) {
-      const auto program = ids::ProcessProgram::link(target.target());
-      EXPECT_TRUE(program) << program.error().message();
-      if (program) images[kernel] = program->image();
-    }
-    image = images[kernel];
+    image = image_of<ids::ProcessProgram>(kernel, target);
   }
 
   void add_usual() {
@@ -78,20 +54,7 @@ struct ProcessGuest {
   ids::ProgramRun run(std::span<const std::byte> input) {
     ++runs;
     if (before_run) before_run(runs);
-    std::vector<std::uint8_t> bytes(input.size());
-    std::memcpy(bytes.data(), input.data(), input.size());
-    ImageRun run{image, std::move(bytes)};
-    run.capacity = answer_bytes;
-    run.look = [this](std::uint64_t address) -> std::optional<std::uint8_t> {
-      const auto* byte = processes.bytes.find(address);
-      if (byte == nullptr) return std::nullopt;
-      return std::to_integer<std::uint8_t>(*byte);
-    };
-    ids::ProgramRun done;
-    done.report.state = run.run(SEVMON_PROCESSES_BUDGET);
-    done.report.cost = run.cost;
-    const auto result = std::as_bytes(std::span{run.result});
-    done.result.assign(result.begin(), result.end());
+    auto done = run_over(processes.bytes, image, input, SEVMON_PROCESSES_BUDGET, answer_bytes);
     if (alter_result) alter_result(done.result);
     return done;
   }

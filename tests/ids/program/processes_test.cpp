@@ -95,7 +95,7 @@ TEST_P(Processes, AreTheSameAsByPages) {
   for (int i = 0; i < 300; ++i)
     guest_.processes.add({.pid = 1000 + 7 * i, .parent = 1, .comm = "x"});
   const auto list = guest_.by_both();
-  EXPECT_EQ(list.method, ids::ProcessMethod::kBoth);
+  EXPECT_EQ(list.method, ids::ListMethod::kBoth);
   EXPECT_EQ(list.consistency, Consistency::kConsistent);
   EXPECT_TRUE(list.notes.empty()) << list.notes[0].text;
   EXPECT_EQ(pids(list), pids(guest_.by_pages()));

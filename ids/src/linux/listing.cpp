@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sevmon/listing.hpp>
+
+namespace sevmon::ids {
+
+std::string_view name(Consistency consistency) {
+  switch (consistency) {
+    case Consistency::kConsistent:
+      return "consistent";
+    case Consistency::kRetried:
+      return "retried";
+    case Consistency::kTorn:
+      return "torn";
+  }
+  return "torn";
+}
+
+std::string_view name(ListMethod method) {
+  switch (method) {
+    case ListMethod::kProgram:
+      return "program";
+    case ListMethod::kPages:
+      return "pages";
+    case ListMethod::kBoth:
+      return "both";
+    case ListMethod::kStanding:
+      return "standing";
+  }
+  return "pages";
+}
+
+ProgramUse& ProgramUse::operator+=(const ProgramUse& more) {
+  runs += more.runs;
+  cost += more.cost;
+  slices += more.slices;
+  run_ns += more.run_ns;
+  paused_ns += more.paused_ns;
+  return *this;
+}
+
+ProgramUse& ProgramUse::operator+=(const ProgramRun& run) {
+  return *this += ProgramUse{.runs = 1,
+                             .cost = run.report.cost,
+                             .slices = run.report.slices,
+                             .run_ns = run.report.ended_ns - run.report.started_ns,
+                             .paused_ns = run.report.paused_ns};
+}
+
+}  // namespace sevmon::ids

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <sevmon/listing.hpp>
+#include <sevmon/result.hpp>
+#include <sevmon/units.hpp>
+
+// Lists are made again until they can be relied on. A `List` has entries, notes with a kind and an
+// address, and says how it was made: ProcessList, ModuleList.
+namespace sevmon::ids {
+
+template <typename List>
+struct ListPass {
+  List list;          // but for consistency and passes
+  bool torn = false;  // it contradicts itself
+};
+
+/// What a pass found to be hidden.
+template <typename List>
+auto hidden_of(const List& list) {
+  using Kind = decltype(list.notes.front().kind);
+  std::set<std::pair<Kind, common::Gva>> hidden;
+  for (const auto& note : list.notes)
+    if (note.kind != Kind::kTear) hidden.emplace(note.kind, note.address);
+  return hidden;
+}
+
+/// `run_pass()` until a pass does not contradict itself and shows nothing hidden that the pass
+/// before did not: what comes or goes during a pass is seen by one way and not by the other; what
+/// two passes see so is hidden. What is torn is never believed.
+template <typename List, typename RunPass>
+common::Result<List> list_until_stable(unsigned max_passes, RunPass run_pass) {
+  decltype(hidden_of(List{})) before;
+  ProgramUse use;
+  for (unsigned passes = 1;; ++passes) {
+    common::Result<ListPass<List>> pass = run_pass();
+    if (!pass) return pass.error();
+    auto& list = pass->list;
+    list.passes = passes;
+    list.program = use += list.program;
+    auto hidden = hidden_of(list);
+    const bool stable = hidden.empty() || hidden == before;
+    if (!pass->torn && stable) {
+      list.consistency = passes == 1 ? Consistency::kConsistent : Consistency::kRetried;
+      return std::move(list);
+    }
+    if (passes >= max_passes) {
+      list.consistency = Consistency::kTorn;
+      std::erase_if(list.notes, [&](const auto& note) {
+        return note.kind != decltype(note.kind)::kTear &&
+               !before.contains({note.kind, note.address});
+      });
+      return std::move(list);
+    }
+    before = std::move(hidden);
+  }
+}
+
+/// What of an entry does not change while it is listed twice, or hardly ever: by name.
+using Fields = std::vector<std::pair<std::string_view, std::string>>;
+
+/// The two ways, in a note's words.
+struct Ways {
+  std::string_view ours, theirs;
+};
+
+/// By entry and what differs, so that two comparisons can be held against each other. `Traits`
+/// say what an entry's Place is, its Fields, what it is called, and what kind of thing it is.
+template <typename Traits>
+using Differences = std::map<std::pair<typename Traits::Place, std::string_view>, std::string>;
+
+template <typename Traits>
+Differences<Traits> differences(const typename Traits::List& our_list,
+                                const typename Traits::List& their_list, const Ways& ways) {
+  using Place = typename Traits::Place;
+  const std::string ours_by{ways.ours}, theirs_by{ways.theirs};
+  std::map<Place, const typename Traits::Entry*> others;
+  for (const auto& entry : Traits::entries(their_list)) others[Traits::place(entry)] = &entry;
+  Differences<Traits> found;
+  for (const auto& entry : Traits::entries(our_list)) {
+    const auto place = Traits::place(entry);
+    const auto other = others.extract(place);
+    if (other.empty()) {
+      found[{place, Traits::kNoun}] =
+          '"' + Traits::title(entry) + "\" is found by " + ours_by + " and not by " + theirs_by;
+      continue;
+    }
+    const Fields ours = Traits::fields(entry), theirs = Traits::fields(*other.mapped());
+    for (std::size_t i = 0; i < ours.size(); ++i)
+      if (ours[i].second != theirs[i].second)
+        found[{place, ours[i].first}] = std::string{ours[i].first} + ": " + ours[i].second +
+                                        " by " + ours_by + ", " + theirs[i].second + " by " +
+                                        theirs_by;
+  }
+  for (const auto& [place, entry] : others)
+    found[{place, Traits::kNoun}] =
+        '"' + Traits::title(*entry) + "\" is found by " + theirs_by + " and not by " + ours_by;
+  return found;
+}
+
+/// Our list, with a note for each difference from theirs that every one of `max_passes` comparisons
+/// found: what came or went between the two lists differs once, not twice.
+template <typename Traits, typename MakeOurs, typename MakeTheirs>
+common::Result<typename Traits::List> compare_until_stable(unsigned max_passes, ListMethod method,
+                                                           const Ways& ways, MakeOurs make_ours,
+                                                           MakeTheirs make_theirs) {
+  Differences<Traits> before;
+  unsigned passes = 0;
+  ProgramUse use;
+  for (unsigned tries = 1;; ++tries) {
+    common::Result<typename Traits::List> list = make_ours();
+    if (!list) return list.error();
+    const common::Result<typename Traits::List> other = make_theirs();
+    if (!other) return other.error();
+    list->method = method;
+    list->passes = passes += list->passes + other->passes;
+    list->program = use += list->program;
+    if (other->consistency == Consistency::kTorn) {
+      list->consistency = Consistency::kTorn;
+      list->notes.insert(list->notes.end(), other->notes.begin(), other->notes.end());
+    }
+    if (list->consistency == Consistency::kTorn) return list;
+
+    auto now = differences<Traits>(*list, *other, ways);
+    if (tries > 1)
+      std::erase_if(now, [&](const auto& each) { return !before.contains(each.first); });
+    if (!now.empty() && tries < max_passes) {
+      before = std::move(now);
+      continue;
+    }
+    for (auto& [where, text] : now)
+      list->notes.push_back(Traits::difference(where.first, std::move(text)));
+    if (tries > 1) list->consistency = Consistency::kRetried;
+    return list;
+  }
+}
+
+}  // namespace sevmon::ids
