@@ -25,6 +25,7 @@
 #include "image_session.hpp"
 
 #include <sevmon/kernel.hpp>
+#include <sevmon/modules.hpp>
 #include <sevmon/os_version.hpp>
 #include <sevmon/process_program.hpp>
 #include <sevmon/processes.hpp>
@@ -93,25 +94,49 @@ Outcome run_ps(ids::Kernel& kernel, bool threads) {
   return check_list(ids::list_processes(kernel, options), options);
 }
 
+Outcome check_list(const common::Result<ids::ModuleList>& list, const ids::ModuleOptions& options) {
+  if (!list) return judge(list.error());
+  Outcome outcome{std::string{ids::name(list->consistency)}, {}};
+  if (list->modules.size() > options.max_modules) outcome.broken = "more modules than the bound";
+  if (list->passes > options.max_passes) outcome.broken = "more passes than the bound";
+  const bool tears = std::ranges::any_of(list->notes, [](const ids::ModuleNote& note) {
+    return note.kind == ids::ModuleNote::Kind::kTear;
+  });
+  if (tears && list->consistency != ids::Consistency::kTorn)
+    outcome.broken = "notes of tears in a list that is not called torn";
+  return outcome;
+}
+
 /// Linked once for each place that the kernel is taken to be at.
-ids::ProcessProgram* program_for(ids::Kernel& kernel) {
-  static std::map<std::uint64_t, ids::ProcessProgram> linked;
+template <typename Program>
+Program* program_for(ids::Kernel& kernel) {
+  static std::map<std::uint64_t, Program> linked;
   const auto slide = kernel.slide_bytes();
   if (const auto found = linked.find(slide); found != linked.end()) return &found->second;
-  auto program = ids::ProcessProgram::link(kernel);
+  auto program = Program::link(kernel);
   return program ? &linked.emplace(slide, *std::move(program)).first->second : nullptr;
 }
 
 /// By the program in the agent; it cannot refuse what is in memory.
-Outcome run_program(ids::Channel& channel, ids::Kernel& kernel) {
-  auto* const program = program_for(kernel);
+template <typename Program, typename Options, typename List>
+Outcome run_program(ids::Channel& channel, ids::Kernel& kernel, List list) {
+  auto* const program = program_for<Program>(kernel);
   if (program == nullptr) return {"link", "the program does not link"};
-  ids::ProcessOptions options;
+  Options options;
   options.run_program = [&](std::span<const std::byte> input) {
     return program->run(channel, input,
                         {.domain = {}, .root = kernel.root(), .budget = SEVMON_RUN_MAX_BUDGET});
   };
-  return check_list(ids::list_processes(kernel, options), options);
+  return check_list(list(kernel, options), options);
+}
+
+Outcome run_ps_program(ids::Channel& channel, ids::Kernel& kernel) {
+  return run_program<ids::ProcessProgram, ids::ProcessOptions>(channel, kernel,
+                                                               ids::list_processes);
+}
+
+Outcome run_modules_program(ids::Channel& channel, ids::Kernel& kernel) {
+  return run_program<ids::ModuleProgram, ids::ModuleOptions>(channel, kernel, ids::list_modules);
 }
 
 Outcome run_translation(ids::Channel& channel, ids::Kernel& kernel) {
@@ -140,7 +165,9 @@ class Runs {
     bool good = note(label, "attach", {"ok", {}});
     good &= note(label, "os-version", run_os_version(*kernel));
     good &= note(label, "ps", run_ps(*kernel, false));
-    good &= note(label, "ps by program", run_program(**channel, *kernel));
+    good &= note(label, "ps by program", run_ps_program(**channel, *kernel));
+    good &= note(label, "modules", check_list(ids::list_modules(*kernel), ids::ModuleOptions{}));
+    good &= note(label, "modules by program", run_modules_program(**channel, *kernel));
     good &= note(label, "ps --threads", run_ps(*kernel, true));
     good &= note(label, "check translation", run_translation(**channel, *kernel));
     most_requests_ = std::max(most_requests_, (*channel)->stats().frames_sent);

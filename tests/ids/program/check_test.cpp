@@ -48,10 +48,12 @@ TEST(ProgramCheck, AcceptsWhatClangMakes) {
       EXPECT_EQ(finding.level, Level::kNote) << name << '\n' << text(checked);
   }
   for (const char* kernel : {"new", "old"}) {
-    const auto checked = check_file(std::string{SEVMON_PROGRAMS} + "/processes.bpf.o", kernel);
-    EXPECT_TRUE(checked.passed()) << text(checked);
-    for (const auto& finding : checked.findings)
-      EXPECT_EQ(finding.level, Level::kNote) << kernel << '\n' << text(checked);
+    for (const char* name : {"modules", "processes"}) {
+      const auto checked = check_file(std::string{SEVMON_PROGRAMS} + '/' + name + ".bpf.o", kernel);
+      EXPECT_TRUE(checked.passed()) << text(checked);
+      for (const auto& finding : checked.findings)
+        EXPECT_EQ(finding.level, Level::kNote) << kernel << '\n' << text(checked);
+    }
   }
 }
 

@@ -32,7 +32,7 @@ TEST(RealKernels, ProgramsAreLinkedAndPass) {
     SCOPED_TRACE(path);
     const auto profile = ids::Profile::build(path);
     ASSERT_TRUE(profile) << profile.error().message();
-    for (const char* name : {"processes", "template"}) {
+    for (const char* name : {"modules", "processes", "template"}) {
       const auto object =
           ids::ProgramObject::load(std::string{SEVMON_PROGRAMS} + '/' + name + ".bpf.o");
       ASSERT_TRUE(object) << object.error().message();

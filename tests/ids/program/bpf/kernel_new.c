@@ -108,6 +108,92 @@ struct task_struct {
   struct hlist_node pid_links[PIDTYPE_MAX];
 };
 
+struct kobject {
+  const char *name;
+  struct list_head entry;
+  void *parent;
+};
+
+struct kset {
+  struct list_head list;
+  struct kobject kobj;
+};
+
+struct module_kobject {
+  struct kobject kobj;
+  struct module *mod;
+};
+
+struct rb_node {
+  unsigned long __rb_parent_color;
+  struct rb_node *rb_right, *rb_left;
+};
+
+struct rb_root {
+  struct rb_node *rb_node;
+};
+
+struct latch_tree_node {
+  struct rb_node node[2];
+};
+
+typedef struct {
+  struct {
+    unsigned sequence;
+  } seqcount;
+} seqcount_latch_t;
+
+struct latch_tree_root {
+  seqcount_latch_t seq;
+  struct rb_root tree[2];
+};
+
+struct mod_tree_root {
+  struct latch_tree_root root;
+  unsigned long addr_min, addr_max;
+};
+
+struct mod_tree_node {
+  struct module *mod;
+  struct latch_tree_node node;
+};
+
+struct module_memory {
+  void *base;
+  unsigned size;
+  struct mod_tree_node mtn;
+};
+
+typedef struct {
+  int counter;
+} atomic_t;
+
+enum module_state {
+  MODULE_STATE_LIVE,
+  MODULE_STATE_COMING,
+  MODULE_STATE_GOING,
+  MODULE_STATE_UNFORMED
+};
+
+struct module {
+  enum module_state state;
+  struct list_head list;
+  char name[56];
+  struct module_kobject mkobj;
+  const char *version;
+  struct module_memory mem[7];
+  unsigned long taints;
+  struct list_head source_list;
+  struct list_head target_list;
+  atomic_t refcnt;
+};
+
+struct module_use {
+  struct list_head source_list;
+  struct list_head target_list;
+  struct module *source, *target;
+};
+
 struct point point;
 struct big big;
 struct task_struct task;
@@ -119,3 +205,7 @@ struct pid *pid;
 enum pid_type pid_type;
 struct pid_namespace pid_namespace;
 struct xa_node xa_node;
+struct module module;
+struct module_use module_use;
+struct kset kset;
+struct mod_tree_root mod_tree;
