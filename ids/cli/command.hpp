@@ -34,6 +34,7 @@ void add_program_schedule(CLI::App& program, const Choose& choose);
 /// `program run` in one word.
 void add_run(CLI::App& app, const Choose& choose);
 void add_profile(CLI::App& app, const Choose& choose);
+void add_modules(CLI::App& app, const Choose& choose);
 void add_os_version(CLI::App& app, const Choose& choose);
 void add_ps(CLI::App& app, const Choose& choose);
 void add_read(CLI::App& app, const Choose& choose);

@@ -92,6 +92,7 @@ int run(int argc, char** argv) {
   add_run(app, choose);
   add_os_version(app, choose);
   add_ps(app, choose);
+  add_modules(app, choose);
   add_read(app, choose);
   add_translate(app, choose);
   add_vcpu(app, choose);

@@ -26,14 +26,14 @@ _sevmon() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      keygen | revoke | status | profile | program | os-version | ps | read | dump | translate | check | \
+      keygen | revoke | status | profile | program | os-version | ps | modules | read | dump | translate | check | \
         vcpu | watch | build | show | types | verify | run | list | unload | schedule | unschedule | results)
         command=$word
         ;;
     esac
   done
   case $command in
-    '') options='keygen revoke status profile program run os-version ps read dump translate check vcpu watch' ;;
+    '') options='keygen revoke status profile program run os-version ps modules read dump translate check vcpu watch' ;;
     profile) options='build show types' ;;
     program) options='build verify run list unload schedule unschedule results' ;;
     run) options='--include --input --budget --pause --atomic --output' ;;
@@ -45,6 +45,7 @@ _sevmon() {
     types) options='--output' ;;
     verify) options='--include --listing' ;;
     ps) options='--tree --threads --method --atomic' ;;
+    modules) options='--method --atomic' ;;
     read) options='--output --root --physical --zero-fill' ;;
     dump) options='--format --range --zstd --resume --force --progress' ;;
     translate) options='--root' ;;

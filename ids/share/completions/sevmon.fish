@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion for sevmon(1)
-set -l commands keygen revoke status profile program run os-version ps read dump translate check vcpu watch
+set -l commands keygen revoke status profile program run os-version ps modules read dump translate check vcpu watch
 complete -c sevmon -n "not __fish_seen_subcommand_from $commands" -f -a "$commands"
 complete -c sevmon -n "__fish_seen_subcommand_from profile" -a "build show types"
 complete -c sevmon -n "__fish_seen_subcommand_from program" -a "build verify run list unload schedule unschedule results"
@@ -34,8 +34,8 @@ complete -c sevmon -n "__fish_seen_subcommand_from results" -l keep -d 'leave th
 complete -c sevmon -n "__fish_seen_subcommand_from results" -l dump -d 'bytes, too'
 complete -c sevmon -n "__fish_seen_subcommand_from ps" -l tree -d 'children below parents'
 complete -c sevmon -n "__fish_seen_subcommand_from ps" -l threads -d 'every thread'
-complete -c sevmon -n "__fish_seen_subcommand_from ps" -l method -x -a 'program pages both' -d 'how to list them'
-complete -c sevmon -n "__fish_seen_subcommand_from ps" -l atomic -d 'pause the target'
+complete -c sevmon -n "__fish_seen_subcommand_from ps modules" -l method -x -a 'program pages both' -d 'how to list them'
+complete -c sevmon -n "__fish_seen_subcommand_from ps modules" -l atomic -d 'pause the target'
 complete -c sevmon -n "__fish_seen_subcommand_from read translate" -l root -x -d 'page table'
 complete -c sevmon -n "__fish_seen_subcommand_from read" -l physical -d 'guest-physical address'
 complete -c sevmon -n "__fish_seen_subcommand_from read" -l zero-fill -d 'zeros where nothing is'

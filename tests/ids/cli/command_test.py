@@ -98,6 +98,8 @@ class Command(unittest.TestCase):
             [], ["no-such-command"], ["ps", "--no-such-option"], ["ps", "extra"],
             ["ps", "--method", "paged"],
             ["ps", "--threads", "--method", "both"], ["ps", "--atomic", "--method", "pages"],
+            ["modules", "extra"], ["modules", "--method", "standing"],
+            ["modules", "--atomic", "--method", "pages"],
             ["read"], ["read", "0x0"], ["translate"], ["profile"], ["profile", "build"],
             ["profile", "no-such"], ["keygen"], ["keygen", "a"], ["vcpu", "-1"], ["vcpu", "x"],
             ["vcpu", "0x1"], ["status", "--connect"],
@@ -340,7 +342,7 @@ SEVMON_PROGRAM long walker(const void *input, __u64 bytes) {
     def test_unusable_profiles_exit_3(self):
         profile = self.dir / "bad.profile"
         profile.write_bytes(b"nonsense")
-        for command in (["ps"], ["os-version"], ["check", "translation"], ["translate", "linux_banner"],
+        for command in (["ps"], ["modules"], ["os-version"], ["check", "translation"], ["translate", "linux_banner"],
                         ["read", "linux_banner", "1"], ["vcpu", "--symbols"]):
             with self.subTest(command=command):
                 self.expect(3, *self.image, "--profile", profile, *command)
@@ -570,7 +572,7 @@ SEVMON_PROGRAM long walker(const void *input, __u64 bytes) {
         commands = ([], ["keygen"], ["revoke"], ["status"], ["profile", "build"], ["profile", "show"],
                     ["profile", "types"], ["program", "build"], ["program", "verify"],
                     ["program", "run"], ["program", "list"], ["program", "unload"],
-                    ["os-version"], ["ps"], ["read"], ["dump"], ["translate"], ["vcpu"],
+                    ["os-version"], ["ps"], ["modules"], ["read"], ["dump"], ["translate"], ["vcpu"],
                     ["watch"], ["check", "translation"])
         for command in commands:
             for word in [*command, *self.options_of(*command)]:
