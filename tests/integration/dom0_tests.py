@@ -49,6 +49,51 @@ class Dom0Tests(ProgramTests):
     def test_ps(self):
         self.check_ps(self.ids)
 
+    def test_modules(self):
+        """By program, by pages, and both: what /proc/modules says."""
+        self.guest.shell("insmod /ghost.ko")
+        try:
+            text = self.guest.file("/proc/modules").decode()
+            self.assertIn("ghost ", text)
+            for words in (("program",), ("pages",), ("both",), ("program", "--atomic")):
+                found = self.ids.ok("--json", "--stats", "modules", "--method", *words).json
+                ours = found["result"]
+                self.assertEqual((ours["method"], ours["fallback"], ours["notes"]),
+                                 (words[0], None, []))
+                truth.check_modules(self, ours["modules"], text)
+                print(f"modules by {' '.join(words)}: {len(ours['modules'])}, "
+                      f"{found['stats']['list_round_trips']} round trips, {ours['program']}")
+                if words[0] == "program" and ours["passes"] == 1:
+                    self.assertEqual(found["stats"]["list_round_trips"], 1)
+        finally:
+            self.guest.shell("rmmod ghost")
+
+    def test_module_that_hides(self):
+        """From the list of modules, from /sys/module, from both: by program and by pages alike."""
+        self.guest.shell("insmod /ghost.ko")
+        try:
+            for hidden, kinds in ((1, {"hidden-from-list"}), (2, {"hidden-from-sysfs"}),
+                                  (3, {"hidden-from-list", "hidden-from-sysfs"})):
+                self.guest.shell(f"echo {hidden} > /sys/module/ghost/parameters/hidden")
+                shown = b"ghost " in self.guest.file("/proc/modules")
+                self.assertEqual(shown, not hidden & 1)
+                for method in ("program", "pages", "both"):
+                    with self.subTest(hidden=hidden, method=method):
+                        outcome = self.ids("--json", "modules", "--method", method)
+                        self.assertEqual(outcome.code, 1, outcome)
+                        result = outcome.json["result"]
+                        self.assertEqual({note["kind"] for note in result["notes"]}, kinds)
+                        ghost = [m for m in result["modules"] if m["name"] == "ghost"]
+                        self.assertEqual({note["address"] for note in result["notes"]},
+                                         {ghost[0]["address"]})
+                        self.assertEqual((ghost[0]["in_list"], ghost[0]["in_sysfs"],
+                                          ghost[0]["in_tree"]),
+                                         (not hidden & 1, not hidden & 2, True))
+                        self.assertIn("hidden", self.ids("modules").out)
+        finally:
+            self.guest.shell("echo 0 > /sys/module/ghost/parameters/hidden; rmmod ghost")
+        self.assertEqual(self.ids.result("modules")["notes"], [])
+
     def test_os_version(self):
         version = self.ids.result("os-version")
         self.assertEqual(version["banner"], self.guest.file("/proc/version").decode().strip())

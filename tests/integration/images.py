@@ -67,6 +67,7 @@ def raw_to_lime(raw_path, lime_path, hole=(0xA0000, 0x100000)):
 def gather(guest):
     """What the guest says of itself; its clock ticks since boot included."""
     return {"processes": guest.processes(),
+            "modules": guest.file("/proc/modules").decode(),
             "version": guest.file("/proc/version").decode().strip(),
             "cmdline": guest.file("/proc/cmdline").decode().rstrip("\n"),
             "stext": int(guest.shell("grep ' _stext$' /proc/kallsyms").split()[0], 16)}
@@ -78,7 +79,8 @@ def make(variant, folder):
     part.mkdir(parents=True)
     kernel = guests.kernel_dir(variant.flavour)
     initramfs = guests.make_initramfs(f"plain-{variant.flavour}", kernel,
-                                      [variant.module, "qemu_fw_cfg"])
+                                      # virtio_net uses others, which use others.
+                                      sorted({variant.module, "virtio_net", "qemu_fw_cfg"}))
     options = ("-device", "vmcoreinfo") if variant.vmcoreinfo else ()
     with guests.start_linux(f"image-{variant.name}", kernel, initramfs, cpu=variant.cpu,
                             nic=variant.nic, memory_mb=MEMORY_MB, options=options) as guest:
@@ -102,7 +104,7 @@ def make(variant, folder):
 
 def image(variant):
     release = (guests.kernel_dir(variant.flavour) / "release").read_text().strip()
-    folder = CACHE / "images" / f"{variant.name}-{release}"
+    folder = CACHE / "images" / f"{variant.name}-{release}-with-modules"
     if not (folder / "truth.json").exists():
         make(variant, folder)
     return Image(variant, folder)

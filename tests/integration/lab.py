@@ -168,7 +168,7 @@ def dom0_initramfs():
              for tool in ("dom0-powers", "edu-dma", "fpu-check", "hypercall-misuse",
                           "fw-cfg-probe", "hello-probe", "map-probe", "xen-memory")]
     modules = [("--add", f"{last_line('build-module', MODULES / f'{name}.c')}=/{name}.ko")
-               for name in ("hang", "hide", "redirect", "spin")]
+               for name in ("ghost", "hang", "hide", "redirect", "spin")]
     return last_line("make-dom0", RELAY_BUILD,
                      *(word for pair in tools + modules for word in pair))
 

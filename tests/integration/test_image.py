@@ -6,6 +6,8 @@
 """
 
 import pathlib
+import shutil
+import struct
 import subprocess
 import tempfile
 import unittest
@@ -42,6 +44,40 @@ class ImageTests:
 
     def test_ps_from_lime(self):
         self.check_ps("lime")
+
+    def test_modules(self):
+        """By program, by pages, and both: what /proc/modules said."""
+        self.assertEqual(self.image.truth["before"]["modules"],
+                         self.image.truth["after"]["modules"])
+        for method in ("program", "pages", "both"):
+            found = self.ids().ok("--json", "--stats", "modules", "--method", method).json
+            ours = found["result"]
+            self.assertEqual((ours["method"], ours["notes"]), (method, []))
+            truth.check_modules(self, ours["modules"], self.image.truth["before"]["modules"])
+            print(f"{self.VARIANT.name}: {len(ours['modules'])} modules, {method}: "
+                  f"{found['stats']['list_round_trips']} round trips, {ours['program']}")
+
+    def test_module_that_was_unlinked(self):
+        """The second of the list is taken out of it, as a rootkit does it: the others still know it."""
+        ids = self.ids("raw")
+        first = ids.read_pointer("modules")
+        hidden = ids.read_pointer(hex(first))
+        after = ids.read_pointer(hex(hidden))
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "image.raw"
+            shutil.copyfile(self.image.path("raw"), path)
+            with open(path, "r+b") as image:
+                for place, value in ((first, after), (after + 8, first)):
+                    image.seek(int(ids.result("translate", hex(place))["physical"], 16))
+                    image.write(struct.pack("<Q", value))
+            altered = lab.Sevmon(f"image:{path}", profiles=lab.profiles())
+            name = truth.parse_modules(self.image.truth["before"]["modules"])[1]["name"]
+            for method in ("program", "pages", "both"):
+                outcome = altered("--json", "modules", "--method", method)
+                self.assertEqual(outcome.code, 1, outcome)
+                result = outcome.json["result"]
+                self.assertEqual([note["kind"] for note in result["notes"]], ["hidden-from-list"])
+                self.assertEqual([m["name"] for m in result["modules"] if not m["in_list"]], [name])
 
     def test_os_version(self):
         version = self.ids().result("os-version")

@@ -57,3 +57,29 @@ def check_processes(case, ours, before, after):
         if process["pid"] not in both:
             case.assertTrue(process["pid"] > newest - 40 or process["name"].startswith("kworker"),
                             f"the guest never showed {process}")
+
+
+STATES = {"Live": "live", "Loading": "loading", "Unloading": "unloading"}
+
+
+def parse_modules(text):
+    """/proc/modules, in its order."""
+    found = []
+    for line in text.splitlines():
+        name, size, refcount, users, state, address = line.split()[:6]
+        found.append({"name": name, "size_bytes": int(size), "refcount": int(refcount),
+                      "used_by": [user for user in users.strip("-,").split(",")
+                                  if user and user != "[permanent]"],
+                      "state": STATES[state], "base": int(address, 16)})
+    return found
+
+
+def check_modules(case, ours, text):
+    """`ours` was taken while /proc/modules said this: the same modules in the same order, with every
+    field that it has."""
+    truth = parse_modules(text)
+    case.assertGreater(len(truth), 2, "too few to mean anything")
+    case.assertEqual([{**{key: module[key] for key in truth[0]}, "base": int(module["base"], 16)}
+                      for module in ours], truth)
+    for module in ours:
+        case.assertTrue(module["in_list"] and module["in_sysfs"] and module["in_tree"], module)
