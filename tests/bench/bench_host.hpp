@@ -4,7 +4,6 @@
 // frames up in a map and counts what is held; here nothing may cost more than it does in Xen.
 #pragma once
 
-#include <openssl/sha.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
@@ -19,6 +18,7 @@
 #include <utility>
 
 #include "agent-state.h"
+#include "support/openssl_sha256.hpp"
 
 namespace sevmon::bench {
 
@@ -150,9 +150,6 @@ class BenchHost {
   static int random(void* bytes, size_t count) {
     return getrandom(bytes, count, 0) == static_cast<ssize_t>(count) ? 0 : -EIO;
   }
-  static void sha256(std::uint8_t digest[32], const void* message, size_t bytes) {
-    SHA256(static_cast<const unsigned char*>(message), bytes, digest);
-  }
 
   static inline const GuestMemory* memory_ = nullptr;
   static inline std::uint64_t skipped_ns_ = 0;
@@ -173,7 +170,10 @@ class BenchHost {
       .allocate = [](std::size_t bytes) { return std::calloc(1, bytes); },
       .release = std::free,
       .random = random,
-      .sha256 = sha256,
+      .sha256 = tests::sha256,
+      .sha256_begin = tests::sha256_begin,
+      .sha256_add = tests::sha256_add,
+      .sha256_end = tests::sha256_end,
   };
 };
 

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <array>
@@ -24,6 +23,7 @@
 
 #include "agent-state.h"
 #include "support/bytes.hpp"
+#include "support/openssl_sha256.hpp"
 
 namespace sevmon::tests {
 
@@ -250,10 +250,6 @@ class FakeHost {
     return 0;
   }
 
-  static void sha256(std::uint8_t digest[32], const void* message, size_t bytes) {
-    SHA256(static_cast<const unsigned char*>(message), bytes, digest);
-  }
-
   static inline FakeHost* active_ = nullptr;
   static inline const sevmon_host table_ = {
       .target_get = target_get,
@@ -273,6 +269,9 @@ class FakeHost {
       .release = std::free,
       .random = random,
       .sha256 = sha256,
+      .sha256_begin = sha256_begin,
+      .sha256_add = sha256_add,
+      .sha256_end = sha256_end,
   };
   static inline const sevmon_host timeless_ = [] {
     auto table = table_;

@@ -37,6 +37,11 @@ struct sevmon_frame {
     void *cookie;         /* the host's */
 };
 
+/* A SHA-256 that is not finished.  Copied and thrown away like any number. */
+struct sevmon_sha256 {
+    uint64_t state[16]; /* the host's own */
+};
+
 struct sevmon_host {
     /*
      * Find and hold domain `domid` (SEVMON_DOMID_DOM0: the hardware domain).
@@ -117,6 +122,12 @@ struct sevmon_host {
 
     /* FIPS 180-4 SHA-256, one shot. */
     void (*sha256)(uint8_t digest[32], const void *message, size_t bytes);
+
+    /* The same of a message that comes in parts, of any length each. */
+    void (*sha256_begin)(struct sevmon_sha256 *hash);
+    void (*sha256_add)(struct sevmon_sha256 *hash, const void *part,
+                       size_t bytes);
+    void (*sha256_end)(struct sevmon_sha256 *hash, uint8_t digest[32]);
 };
 
 #endif /* SEVMON_AGENT_HOST_H */

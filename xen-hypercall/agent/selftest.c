@@ -49,6 +49,25 @@ static bool sevmon_callback test_sha256(const struct sevmon_host *host)
                             "b00361a396177a9cb410ff61f20015ad");
 }
 
+/* NIST's example of 112 bytes, cut inside a block and at its end. */
+static bool sevmon_callback test_sha256_parts(const struct sevmon_host *host)
+{
+    static const char message[] =
+        "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmn"
+        "hijklmnoijklmnopjklmnopqklmnopqrlmnopqrsmnopqrstnopqrstu";
+    struct sevmon_sha256 hash;
+
+    host->sha256_begin(&hash);
+    host->sha256_add(&hash, message, 5);
+    host->sha256_add(&hash, message + 5, 59);
+    host->sha256_add(&hash, message + 64, 40);
+    host->sha256_add(&hash, message + 104, 8);
+    host->sha256_end(&hash, work.key);
+
+    return is_hex(work.key, "cf5b16a778af8380036ce59e7b049237"
+                            "0b249b11e8f07a51afac45037afee9d1");
+}
+
 /* RFC 4231, 4.3. */
 static bool sevmon_callback test_hmac(const struct sevmon_host *host)
 {
@@ -194,6 +213,7 @@ const char *sevmon_agent_selftest(const struct sevmon_host *host)
         bool (*run)(const struct sevmon_host *host);
     } tests[] = {
         { "SHA-256", test_sha256 },
+        { "SHA-256 in parts", test_sha256_parts },
         { "HMAC-SHA-256", test_hmac },
         { "X25519", test_x25519 },
         { "AES-256-GCM", test_gcm },

@@ -33,6 +33,29 @@ static void cf_check sha256(uint8_t digest[32], const void *message,
     sha2_256_digest(digest, message, bytes);
 }
 
+static struct sha2_256_state *state_of(struct sevmon_sha256 *hash)
+{
+    BUILD_BUG_ON(sizeof(struct sha2_256_state) > sizeof(hash->state));
+
+    return (struct sha2_256_state *)hash->state;
+}
+
+static void cf_check sha256_begin(struct sevmon_sha256 *hash)
+{
+    sha2_256_init(state_of(hash));
+}
+
+static void cf_check sha256_add(struct sevmon_sha256 *hash, const void *part,
+                                size_t bytes)
+{
+    sha2_256_update(state_of(hash), part, bytes);
+}
+
+static void cf_check sha256_end(struct sevmon_sha256 *hash, uint8_t digest[32])
+{
+    sha2_256_final(state_of(hash), digest);
+}
+
 const struct sevmon_host sevmon_host = {
     .target_get = sevmon_target_get,
     .target_put = sevmon_target_put,
@@ -51,4 +74,7 @@ const struct sevmon_host sevmon_host = {
     .release = release,
     .random = sevmon_random,
     .sha256 = sha256,
+    .sha256_begin = sha256_begin,
+    .sha256_add = sha256_add,
+    .sha256_end = sha256_end,
 };

@@ -141,6 +141,24 @@ void sha256(std::uint8_t digest[32], const void* message, std::size_t bytes) {
   SHA256(static_cast<const unsigned char*>(message), bytes, digest);
 }
 
+// What OpenSSL wants instead is allocated and has to be released; the core's state is just bytes.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+static_assert(sizeof(SHA256_CTX) <= sizeof(sevmon_sha256));
+
+void sha256_begin(sevmon_sha256* hash) {
+  SHA256_Init(reinterpret_cast<SHA256_CTX*>(hash->state));
+}
+
+void sha256_add(sevmon_sha256* hash, const void* part, std::size_t bytes) {
+  SHA256_Update(reinterpret_cast<SHA256_CTX*>(hash->state), part, bytes);
+}
+
+void sha256_end(sevmon_sha256* hash, std::uint8_t digest[32]) {
+  SHA256_Final(digest, reinterpret_cast<SHA256_CTX*>(hash->state));
+}
+#pragma GCC diagnostic pop
+
 }  // namespace
 
 const sevmon_host& image_host() {
@@ -162,6 +180,9 @@ const sevmon_host& image_host() {
       .release = std::free,
       .random = random_bytes,
       .sha256 = sha256,
+      .sha256_begin = sha256_begin,
+      .sha256_add = sha256_add,
+      .sha256_end = sha256_end,
   };
   return kHost;
 }
