@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Target: sevmon_bpf_verify() and sevmon_bpf_continue(). The input is a budget, the size of a
-// slice, and instructions. Properties: a program that is refused and one that is not both run to an
-// end within their budget and touch no memory but their regions, each of which is an allocation of
-// its own here; one that is accepted runs into nothing that the verifier is to see: no bad
-// instruction, no call too deep. Slices make no difference.
+// slice, and instructions. Properties: a verdict in steps is the one in one go, and takes time
+// linear in the program's length; a program that is refused and one that is not both run to an end
+// within their budget and touch no memory but their regions, each of which is an allocation of its
+// own here; one that is accepted runs into nothing that the verifier is to see: no bad instruction,
+// no call too deep. Slices make no difference.
 #include <memory>
 
 #include "bpf-run.h"
@@ -36,6 +37,20 @@ struct Ended {
   std::uint64_t r0, budget;
   bool operator==(const Ended&) const = default;
 };
+
+/// Five passes, one for each depth and one that finds none, and one for each register that turns
+/// out not to be set.
+constexpr std::uint64_t kMostLooks = 5 + SEVMON_BPF_MAX_DEPTH + 1 + SEVMON_BPF_REGISTERS + 1;
+
+void verify_in_steps(sevmon_bpf_verifier* verifier, const std::vector<sevmon_bpf_insn>& insns,
+                     std::uint32_t looks, const sevmon_bpf_verdict& whole) {
+  const auto count = static_cast<std::uint32_t>(insns.size());
+  sevmon_bpf_verify_start(verifier, insns.data(), count, helper);
+  for (std::uint64_t looked = 0; !sevmon_bpf_verify_step(verifier, looks); looked += looks)
+    must(looked <= kMostLooks * count, "in linear time");
+  must(verifier->verdict.reason == whole.reason && verifier->verdict.insn == whole.insn,
+       "steps make no difference to the verdict");
+}
 
 Ended run_to_its_end(const std::vector<sevmon_bpf_insn>& insns, std::uint64_t budget,
                      std::uint32_t slice) {
@@ -69,6 +84,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto verifier = std::make_unique<sevmon_bpf_verifier>();
   const auto verdict = sevmon_bpf_verify(verifier.get(), insns.data(), count, helper);
   must(verdict.insn <= count, "names an instruction that is there");
+  verify_in_steps(verifier.get(), insns, slice, verdict);
   const auto whole = run_to_its_end(insns, budget, 1'000'000);
   const auto sliced = run_to_its_end(insns, budget, slice);
   must(whole == sliced, "slices make no difference");

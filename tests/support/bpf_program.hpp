@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <iterator>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "bpf-run.h"
@@ -45,16 +47,43 @@ class BpfProgram {
   /// Helpers 1 to 5 take that many arguments; there are no others.
   sevmon_bpf_verdict verify() const {
     const auto verifier = std::make_unique<sevmon_bpf_verifier>();
-    return sevmon_bpf_verify(verifier.get(), insns_.data(), count(),
-                             [](std::int32_t number, unsigned* arguments) {
-                               *arguments = static_cast<unsigned>(number);
-                               return number >= 1 && number <= 5;
-                             });
+    return sevmon_bpf_verify(verifier.get(), insns_.data(), count(), to_five);
+  }
+  /// The same in steps of `looks`. Returns how many, too.
+  std::pair<sevmon_bpf_verdict, std::uint64_t> verify_in_steps(std::uint32_t looks) const {
+    const auto verifier = std::make_unique<sevmon_bpf_verifier>();
+    sevmon_bpf_verify_start(verifier.get(), insns_.data(), count(), to_five);
+    std::uint64_t steps = 1;
+    while (!sevmon_bpf_verify_step(verifier.get(), looks)) ++steps;
+    return {verifier->verdict, steps};
   }
 
  private:
+  static bool to_five(std::int32_t number, unsigned* arguments) {
+    *arguments = static_cast<unsigned>(number);
+    return number >= 1 && number <= 5;
+  }
+
   std::vector<Insn> insns_;
 };
+
+/// The most that the verifier can have to do: it comes to the body with all registers set, and then
+/// again for each one that some way there does not set. Returns `result`.
+inline BpfProgram slowest_to_verify(std::int32_t result = 0) {
+  constexpr unsigned kRegs[] = {0, 3, 4, 5, 6, 7, 8, 9};  // r1 and r2 are set at the start
+  constexpr int kWays = std::size(kRegs), kBody = 2 * kWays;
+  // Behind the end there is a jump for each way: what is found last is followed first.
+  constexpr int kTails = SEVMON_PROGRAM_MAX_INSNS - kWays;
+  BpfProgram program;
+  for (int way = 0; way < kWays; ++way) {
+    program.add(BPF_JMP | BPF_JEQ, 1, 0, kTails + way - 2 * way - 1, 0);
+    program.mov(kRegs[way], 0);
+  }
+  while (program.count() < kTails - 2) program.add(BPF_JMP | BPF_JEQ, 1, 0, 0, 0);
+  program.mov(0, result).exit();
+  for (int way = 0; way < kWays; ++way) program.jump(kBody - kTails - way - 1);
+  return program;
+}
 
 /// A run of a program, verified or not, over memory that is its r1.
 class BpfRun {

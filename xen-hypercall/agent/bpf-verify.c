@@ -11,15 +11,8 @@
 #define R0      (1U << 0)
 #define SCRATCH 0x003eU /* r1 to r5: a call takes them */
 #define KEPT    0x03c0U /* r6 to r9 */
-
-typedef struct sevmon_bpf_verdict verdict_t;
-
-static verdict_t refuse(uint32_t reason, uint32_t insn)
-{
-    const verdict_t verdict = { reason, insn };
-
-    return verdict;
-}
+/* r1 is the input, r2 its length. */
+#define AT_START (1U << FRAME | 1U << 1 | 1U << 2)
 
 static bool is_load_or_store(uint8_t code)
 {
@@ -199,58 +192,53 @@ static uint32_t check_encoding(const struct sevmon_bpf_insn *insn)
     return reason ? reason : check_place(insn);
 }
 
-static verdict_t check_encodings(struct sevmon_bpf_verifier *v)
+static uint32_t pass_encodings(struct sevmon_bpf_verifier *v, uint32_t at)
 {
-    uint32_t i;
+    const struct sevmon_bpf_insn *insn = &v->insns[at];
+    uint32_t reason;
 
-    for ( i = 0; i < v->count; i++ )
-    {
-        const struct sevmon_bpf_insn *insn = &v->insns[i];
-        const struct sevmon_bpf_insn *next = insn + 1;
-        uint32_t reason = check_encoding(insn);
+    if ( v->marks[at] & MARK_IMMEDIATE )
+        return insn->code || insn->regs || insn->offset ? SEVMON_VERDICT_FIELD
+                                                        : 0;
+    reason = check_encoding(insn);
+    if ( reason || !is_wide(insn) )
+        return reason;
+    if ( at + 1 == v->count )
+        return SEVMON_VERDICT_END;
+    v->marks[at + 1] = MARK_IMMEDIATE;
 
-        if ( reason )
-            return refuse(reason, i);
-        if ( !is_wide(insn) )
-            continue;
-        if ( i + 1 == v->count )
-            return refuse(SEVMON_VERDICT_END, i);
-        if ( next->code || next->regs || next->offset )
-            return refuse(SEVMON_VERDICT_FIELD, i + 1);
-        v->marks[++i] = MARK_IMMEDIATE;
-    }
-
-    return refuse(SEVMON_VERDICT_OK, 0);
+    return 0;
 }
 
 /* ---- Functions, and where jumps lead */
 
-static verdict_t find_functions(struct sevmon_bpf_verifier *v)
+/* Is it an instruction?  The caller does not speculate past its bounds. */
+static bool is_place(const struct sevmon_bpf_verifier *v, int64_t target)
 {
-    uint32_t i, begin = 0;
+    return target >= 0 && target < v->count &&
+           !(v->marks[array_index_nospec(target, v->count)] & MARK_IMMEDIATE);
+}
 
-    v->marks[0] |= MARK_FUNCTION;
-    for ( i = 0; i < v->count; i++ )
-    {
-        int64_t target = target_of(&v->insns[i], i);
+static uint32_t pass_calls(struct sevmon_bpf_verifier *v, uint32_t at)
+{
+    int64_t target = target_of(&v->insns[at], at);
 
-        if ( (v->marks[i] & MARK_IMMEDIATE) || !is_local_call(&v->insns[i]) )
-            continue;
-        if ( target < 0 || target >= v->count )
-            return refuse(SEVMON_VERDICT_JUMP, i);
-        target = array_index_nospec(target, v->count);
-        if ( v->marks[target] & MARK_IMMEDIATE )
-            return refuse(SEVMON_VERDICT_JUMP, i);
-        v->marks[target] |= MARK_FUNCTION;
-    }
-    for ( i = 0; i < v->count; i++ )
-    {
-        if ( v->marks[i] & MARK_FUNCTION )
-            begin = i;
-        v->function[i] = begin;
-    }
+    if ( !is_local_call(&v->insns[at]) )
+        return 0;
+    if ( !is_place(v, target) )
+        return SEVMON_VERDICT_JUMP;
+    v->marks[array_index_nospec(target, v->count)] |= MARK_FUNCTION;
 
-    return refuse(SEVMON_VERDICT_OK, 0);
+    return 0;
+}
+
+static uint32_t pass_functions(struct sevmon_bpf_verifier *v, uint32_t at)
+{
+    if ( v->marks[at] & MARK_FUNCTION )
+        v->begin = at;
+    v->function[at] = v->begin;
+
+    return 0;
 }
 
 /* Does what is behind `insn` run after it, without a jump? */
@@ -259,65 +247,53 @@ static bool falls_through(const struct sevmon_bpf_insn *insn)
     return !is_exit(insn) && !(is_jump(insn) && is_always(insn));
 }
 
-static verdict_t check_flow(const struct sevmon_bpf_verifier *v)
+static uint32_t pass_flow(struct sevmon_bpf_verifier *v, uint32_t at)
 {
-    uint32_t i;
+    const struct sevmon_bpf_insn *insn = &v->insns[at];
+    uint32_t next = at + 1 + is_wide(insn);
+    int64_t target = target_of(insn, at);
 
-    for ( i = 0; i < v->count; i++ )
-    {
-        const struct sevmon_bpf_insn *insn = &v->insns[i];
-        uint32_t next = i + 1 + is_wide(insn);
-        int64_t target = target_of(insn, i);
+    if ( falls_through(insn) &&
+         (next >= v->count || v->function[next] != v->function[at]) )
+        return SEVMON_VERDICT_END;
+    if ( !is_jump(insn) )
+        return 0;
+    if ( !is_place(v, target) )
+        return SEVMON_VERDICT_JUMP;
+    target = array_index_nospec(target, v->count);
 
-        if ( v->marks[i] & MARK_IMMEDIATE )
-            continue;
-        if ( falls_through(insn) &&
-             (next >= v->count || v->function[next] != v->function[i]) )
-            return refuse(SEVMON_VERDICT_END, i);
-        if ( !is_jump(insn) )
-            continue;
-        if ( target < 0 || target >= v->count )
-            return refuse(SEVMON_VERDICT_JUMP, i);
-        target = array_index_nospec(target, v->count);
-        if ( (v->marks[target] & MARK_IMMEDIATE) ||
-             v->function[target] != v->function[i] )
-            return refuse(SEVMON_VERDICT_JUMP, i);
-    }
+    return v->function[target] != v->function[at] ? SEVMON_VERDICT_JUMP : 0;
+}
 
-    return refuse(SEVMON_VERDICT_OK, 0);
+static uint32_t pass_helpers(struct sevmon_bpf_verifier *v, uint32_t at)
+{
+    const struct sevmon_bpf_insn *insn = &v->insns[at];
+    unsigned int arguments;
+
+    return is_call(insn) && BPF_SRC(insn) == BPF_CALL_HELPER &&
+           !v->helper(insn->imm, &arguments) ? SEVMON_VERDICT_HELPER : 0;
 }
 
 /*
  * Each round carries depths one call further, so one that changes something
  * after SEVMON_BPF_MAX_DEPTH others has found calls that deep.
  */
-static verdict_t check_depth(struct sevmon_bpf_verifier *v)
+static uint32_t pass_depth(struct sevmon_bpf_verifier *v, uint32_t at)
 {
-    bool changed;
-    uint32_t i;
+    uint8_t depth = v->depth[v->function[at]] + 1;
+    uint32_t target;
 
-    do
-    {
-        changed = false;
-        for ( i = 0; i < v->count; i++ )
-        {
-            uint32_t target;
-            uint8_t depth = v->depth[v->function[i]] + 1;
+    if ( !is_local_call(&v->insns[at]) )
+        return 0;
+    target = target_of(&v->insns[at], at);
+    if ( v->depth[target] >= depth )
+        return 0;
+    if ( depth >= SEVMON_BPF_MAX_DEPTH )
+        return SEVMON_VERDICT_DEPTH;
+    v->depth[target] = depth;
+    v->again = true;
 
-            if ( (v->marks[i] & MARK_IMMEDIATE) ||
-                 !is_local_call(&v->insns[i]) )
-                continue;
-            target = target_of(&v->insns[i], i);
-            if ( v->depth[target] >= depth )
-                continue;
-            if ( depth >= SEVMON_BPF_MAX_DEPTH )
-                return refuse(SEVMON_VERDICT_DEPTH, i);
-            v->depth[target] = depth;
-            changed = true;
-        }
-    } while ( changed );
-
-    return refuse(SEVMON_VERDICT_OK, 0);
+    return 0;
 }
 
 /* ---- Registers */
@@ -337,8 +313,8 @@ static void reach(struct sevmon_bpf_verifier *v, uint32_t at, uint16_t set)
     v->queue[v->queued++] = at;
 }
 
-static uint16_t registers_read(const struct sevmon_bpf_insn *insn,
-                               sevmon_bpf_helper_fn *helper)
+static uint16_t registers_read(const struct sevmon_bpf_verifier *v,
+                               const struct sevmon_bpf_insn *insn)
 {
     uint16_t dst = 1U << BPF_DST(insn), src = 1U << BPF_SRC(insn);
     unsigned int arguments = 0;
@@ -364,7 +340,7 @@ static uint16_t registers_read(const struct sevmon_bpf_insn *insn,
     if ( is_call(insn) )
     {
         if ( BPF_SRC(insn) == BPF_CALL_HELPER )
-            helper(insn->imm, &arguments);
+            v->helper(insn->imm, &arguments);
 
         return ((1U << arguments) - 1) << 1;
     }
@@ -386,70 +362,139 @@ static uint16_t registers_after(const struct sevmon_bpf_insn *insn,
     return set;
 }
 
-static verdict_t check_registers_set(struct sevmon_bpf_verifier *v,
-                                     sevmon_bpf_helper_fn *helper)
+/* `at` was queued: it is reached with other registers than it was before. */
+static uint32_t pass_registers(struct sevmon_bpf_verifier *v, uint32_t at)
 {
-    const uint16_t at_start = 1U << FRAME | 1U << 1 | 1U << 2;
+    const struct sevmon_bpf_insn *insn = &v->insns[at];
+    uint16_t set = v->set[at];
 
-    reach(v, 0, at_start);
-    while ( v->queued )
+    if ( registers_read(v, insn) & ~set )
+        return SEVMON_VERDICT_UNINITIALISED;
+    if ( is_local_call(insn) )
+        reach(v, target_of(insn, at), (set & ~KEPT) | R0);
+    if ( is_jump(insn) )
+        reach(v, target_of(insn, at), set);
+    if ( falls_through(insn) )
+        reach(v, at + 1 + is_wide(insn), registers_after(insn, set));
+
+    return 0;
+}
+
+/* ---- In steps */
+
+/* In this order; each but the last goes through the instructions one by one. */
+enum pass {
+    PASS_ENCODINGS, /* all others rely on this one */
+    PASS_CALLS,
+    PASS_FUNCTIONS,
+    PASS_FLOW,
+    PASS_HELPERS,
+    PASS_DEPTH, /* in rounds, until one changes nothing */
+    PASS_REGISTERS, /* what is queued */
+    PASSES,
+};
+
+static uint32_t look(struct sevmon_bpf_verifier *v, uint32_t at)
+{
+    if ( v->pass == PASS_ENCODINGS )
+        return pass_encodings(v, at);
+    if ( v->marks[at] & MARK_IMMEDIATE )
+        return 0;
+
+    switch ( v->pass )
     {
-        uint32_t at = v->queue[--v->queued];
-        const struct sevmon_bpf_insn *insn = &v->insns[at];
-        uint16_t set = v->set[at];
+    case PASS_CALLS:
+        return pass_calls(v, at);
 
-        v->marks[at] &= ~MARK_QUEUED;
-        if ( registers_read(insn, helper) & ~set )
-            return refuse(SEVMON_VERDICT_UNINITIALISED, at);
-        if ( is_local_call(insn) )
-            reach(v, target_of(insn, at), (set & ~KEPT) | R0);
-        if ( is_jump(insn) )
-            reach(v, target_of(insn, at), set);
-        if ( falls_through(insn) )
-            reach(v, at + 1 + is_wide(insn), registers_after(insn, set));
+    case PASS_FUNCTIONS:
+        return pass_functions(v, at);
+
+    case PASS_FLOW:
+        return pass_flow(v, at);
+
+    case PASS_HELPERS:
+        return pass_helpers(v, at);
+
+    case PASS_DEPTH:
+        return pass_depth(v, at);
     }
 
-    return refuse(SEVMON_VERDICT_OK, 0);
+    return pass_registers(v, at);
 }
 
-static verdict_t check_helpers(const struct sevmon_bpf_verifier *v,
-                               sevmon_bpf_helper_fn *helper)
+/* The next one of the queue, if there is one. */
+static void take_queued(struct sevmon_bpf_verifier *v)
 {
-    unsigned int arguments;
-    uint32_t i;
-
-    for ( i = 0; i < v->count; i++ )
-        if ( !(v->marks[i] & MARK_IMMEDIATE) && is_call(&v->insns[i]) &&
-             BPF_SRC(&v->insns[i]) == BPF_CALL_HELPER &&
-             !helper(v->insns[i].imm, &arguments) )
-            return refuse(SEVMON_VERDICT_HELPER, i);
-
-    return refuse(SEVMON_VERDICT_OK, 0);
+    if ( !v->queued )
+    {
+        v->pass = PASSES;
+        return;
+    }
+    v->at = v->queue[--v->queued];
+    v->marks[v->at] &= ~MARK_QUEUED;
 }
 
-verdict_t sevmon_bpf_verify(struct sevmon_bpf_verifier *v,
-                            const struct sevmon_bpf_insn *insns,
-                            uint32_t count, sevmon_bpf_helper_fn *helper)
+static void advance(struct sevmon_bpf_verifier *v)
 {
-    verdict_t verdict;
+    if ( v->pass < PASS_REGISTERS )
+    {
+        if ( ++v->at < v->count )
+            return;
+        v->at = 0;
+        if ( v->again )
+        {
+            v->again = false;
+            return;
+        }
+        if ( ++v->pass < PASS_REGISTERS )
+            return;
+        reach(v, 0, AT_START);
+    }
+    take_queued(v);
+}
 
-    if ( !count || count > SEVMON_PROGRAM_MAX_INSNS )
-        return refuse(SEVMON_VERDICT_LENGTH, count);
+static void end(struct sevmon_bpf_verifier *v, uint32_t reason, uint32_t insn)
+{
+    v->verdict.reason = reason;
+    v->verdict.insn = insn;
+    v->pass = PASSES;
+}
+
+void sevmon_bpf_verify_start(struct sevmon_bpf_verifier *v,
+                             const struct sevmon_bpf_insn *insns,
+                             uint32_t count, sevmon_bpf_helper_fn *helper)
+{
     memset(v, 0, sizeof(*v));
     v->insns = insns;
     v->count = count;
+    v->helper = helper;
+    v->marks[0] = MARK_FUNCTION;
+    if ( !count || count > SEVMON_PROGRAM_MAX_INSNS )
+        end(v, SEVMON_VERDICT_LENGTH, count);
+}
 
-    verdict = check_encodings(v);
-    if ( !verdict.reason )
-        verdict = find_functions(v);
-    if ( !verdict.reason )
-        verdict = check_flow(v);
-    if ( !verdict.reason )
-        verdict = check_helpers(v, helper);
-    if ( !verdict.reason )
-        verdict = check_depth(v);
-    if ( !verdict.reason )
-        verdict = check_registers_set(v, helper);
+bool sevmon_bpf_verify_step(struct sevmon_bpf_verifier *v, uint32_t looks)
+{
+    for ( ; looks && v->pass != PASSES; looks-- )
+    {
+        uint32_t reason = look(v, v->at);
 
-    return verdict;
+        if ( reason )
+            end(v, reason, v->at);
+        else
+            advance(v);
+    }
+
+    return v->pass == PASSES;
+}
+
+struct sevmon_bpf_verdict sevmon_bpf_verify(
+    struct sevmon_bpf_verifier *v, const struct sevmon_bpf_insn *insns,
+    uint32_t count, sevmon_bpf_helper_fn *helper)
+{
+    sevmon_bpf_verify_start(v, insns, count, helper);
+    while ( !sevmon_bpf_verify_step(v, ~0U) )
+        continue;
+
+    return v->verdict;
 }

@@ -11,11 +11,20 @@ struct sevmon_bpf_verdict {
     uint32_t insn;   /* where */
 };
 
-/* Memory that one verification needs; nothing in it outlives it. */
+/* Does a helper of that number exist?  Then *arguments is how many. */
+typedef bool sevmon_bpf_helper_fn(int32_t number, unsigned int *arguments);
+
+/* One verification: all that it has to know between two steps. */
 struct sevmon_bpf_verifier {
     const struct sevmon_bpf_insn *insns;
+    sevmon_bpf_helper_fn *helper;
     uint32_t count;
+    uint32_t pass;  /* over the instructions, which is under way */
+    uint32_t at;    /* the instruction that is looked at next */
+    uint32_t begin; /* of the function that it is in, in one pass */
     uint32_t queued;
+    bool again;     /* the pass needs another round */
+    struct sevmon_bpf_verdict verdict;
     /* For each instruction: registers set on every way there, in bits. */
     uint16_t set[SEVMON_PROGRAM_MAX_INSNS];
     uint16_t queue[SEVMON_PROGRAM_MAX_INSNS];
@@ -23,9 +32,6 @@ struct sevmon_bpf_verifier {
     uint8_t marks[SEVMON_PROGRAM_MAX_INSNS];
     uint8_t depth[SEVMON_PROGRAM_MAX_INSNS]; /* of functions, at their begin */
 };
-
-/* Does a helper of that number exist?  Then *arguments is how many. */
-typedef bool sevmon_bpf_helper_fn(int32_t number, unsigned int *arguments);
 
 /*
  * May `count` instructions be run?  Encodings, registers, jumps, ends, helpers,
@@ -36,7 +42,21 @@ typedef bool sevmon_bpf_helper_fn(int32_t number, unsigned int *arguments);
  * In time linear in `count`: each instruction is looked at at most once for
  * each register that turns out not to be set, and SEVMON_BPF_MAX_DEPTH times
  * besides.
+ *
+ * This begins; `insns` must stay as they are until the verdict is there.
  */
+void sevmon_bpf_verify_start(struct sevmon_bpf_verifier *verifier,
+                             const struct sevmon_bpf_insn *insns,
+                             uint32_t count, sevmon_bpf_helper_fn *helper);
+
+/*
+ * Go on for up to `looks` looks at an instruction.  Returns true when
+ * verifier->verdict is there; it does not depend on the sizes of steps.
+ */
+bool sevmon_bpf_verify_step(struct sevmon_bpf_verifier *verifier,
+                            uint32_t looks);
+
+/* Both, to the end. */
 struct sevmon_bpf_verdict sevmon_bpf_verify(
     struct sevmon_bpf_verifier *verifier, const struct sevmon_bpf_insn *insns,
     uint32_t count, sevmon_bpf_helper_fn *helper);

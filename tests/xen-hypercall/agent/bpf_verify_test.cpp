@@ -6,15 +6,31 @@
 namespace sevmon::tests {
 namespace {
 
+/// Each instruction is looked at in five passes, in one for each depth and for the one that finds
+/// none, and once for each register besides the first time.
+constexpr std::uint64_t kMostLooks = 5 + SEVMON_BPF_MAX_DEPTH + 1 + SEVMON_BPF_REGISTERS + 1;
+
+void expect_the_same_in_steps(const BpfProgram& program, const char* why) {
+  const auto whole = program.verify();
+  for (const std::uint32_t looks : {1, 2, 7}) {
+    const auto [verdict, steps] = program.verify_in_steps(looks);
+    EXPECT_EQ(verdict.reason, whole.reason) << why << ", " << looks;
+    EXPECT_EQ(verdict.insn, whole.insn) << why << ", " << looks;
+    EXPECT_LE((steps - 1) * looks, kMostLooks * program.count()) << why;
+  }
+}
+
 void expect_refused(const BpfProgram& program, unsigned reason, unsigned insn, const char* why) {
   const auto verdict = program.verify();
   EXPECT_EQ(verdict.reason, reason) << why;
   EXPECT_EQ(verdict.insn, insn) << why;
+  expect_the_same_in_steps(program, why);
 }
 
 void expect_fine(const BpfProgram& program, const char* why) {
   const auto verdict = program.verify();
   EXPECT_EQ(verdict.reason, SEVMON_VERDICT_OK) << why << ", at " << verdict.insn;
+  expect_the_same_in_steps(program, why);
 }
 
 /// A program of one instruction between one that sets all registers and the end.
@@ -239,6 +255,26 @@ TEST(BpfVerify, CallsHaveADepth) {
   EXPECT_EQ(backwards(SEVMON_BPF_MAX_DEPTH).verify().reason, SEVMON_VERDICT_DEPTH);
 }
 
+/// A step is as long as it was told, and one that has its verdict keeps it.
+TEST(BpfVerify, StepsAreNoLonger) {
+  BpfProgram program;
+  while (program.count() < 99) program.mov(0, 0);
+  program.exit();
+  const auto [whole, steps] = program.verify_in_steps(1);
+  EXPECT_EQ(whole.reason, SEVMON_VERDICT_OK);
+  // Five passes, a round of depths that finds none, and the registers: straight on.
+  EXPECT_EQ(steps, 7u * program.count());
+  for (const std::uint32_t looks : {2u, 3u, 50u, 699u, 700u, 701u})
+    EXPECT_EQ(program.verify_in_steps(looks).second, (steps + looks - 1) / looks) << looks;
+
+  sevmon_bpf_verifier verifier;
+  sevmon_bpf_verify_start(&verifier, program.insns().data(), 0, nullptr);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(sevmon_bpf_verify_step(&verifier, 1));
+    EXPECT_EQ(verifier.verdict.reason, SEVMON_VERDICT_LENGTH);
+  }
+}
+
 TEST(BpfVerify, TakesLinearTime) {
   // Each instruction of a long loop is visited again for each register that turns out not to be
   // set.
@@ -248,6 +284,12 @@ TEST(BpfVerify, TakesLinearTime) {
   program.mov(1, 0).call(1).jump(-(SEVMON_PROGRAM_MAX_INSNS - 11)).exit();
   EXPECT_EQ(program.count(), SEVMON_PROGRAM_MAX_INSNS);
   expect_fine(program, "a long loop");
+
+  const auto slowest = slowest_to_verify();
+  EXPECT_EQ(slowest.count(), SEVMON_PROGRAM_MAX_INSNS);
+  expect_fine(slowest, "many ways");
+  EXPECT_GE(slowest.verify_in_steps(1).second, (5u + 1 + 9) * (SEVMON_PROGRAM_MAX_INSNS - 50))
+      << "as much as there is to do";
 }
 
 }  // namespace
