@@ -4,6 +4,7 @@
 BASELINES = {"memcpy": "memcpy", "openssl": "OpenSSL", "gcm": "AES-GCM alone",
              "x25519": "one X25519", "x25519_pair": "OpenSSL's two", "openssl_open": "OpenSSL",
              "checksum_c_bpf": "C", "sort_c_bpf": "C", "chase_c_bpf": "C",
+             "commit_bpf": "all slices",
              "null": "null call", "tcp_echo": "echo", "ps_echo": "echo", "alone": "alone",
              "tcp": "TCP", "tcp_bulk": "TCP"}
 

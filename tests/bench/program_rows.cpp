@@ -3,12 +3,15 @@
 
 #include <openssl/sha.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
 
 #include "bench/program_work.hpp"
+#include "check.h"
 #include "program.h"
+#include "support/openssl_sha256.hpp"
 
 namespace sevmon::bench {
 namespace {
@@ -88,21 +91,52 @@ void add_work(Rounds& rounds, ProgramWork work, unsigned runs) {
       {id + "_c_bpf"});
 }
 
-/// The most that the verifier can have to do: the way on comes first, so that all of the body is
-/// looked at again for each register that only some ways set.
-BpfProgram slowest_to_verify() {
-  BpfProgram program;
-  // r1 and r2 are set at the start.
-  for (const unsigned reg : {0, 3, 4, 5, 6, 7, 8, 9})
-    program.add(BPF_JMP | BPF_JEQ, 1, 0, 1, 0).mov(reg, 0);
-  while (program.count() < SEVMON_PROGRAM_MAX_INSNS - 2) program.add(BPF_JMP | BPF_JEQ, 1, 0, 0, 0);
-  program.mov(0, 0).exit();
-  return program;
-}
+/// The check of the largest image with the instructions that are the slowest to verify.
+class CommitBench {
+ public:
+  CommitBench() {
+    auto program = tests::slowest_to_verify();
+    const auto& insns = program.insns();
+    sevmon_program_head head{};
+    head.insns = program.count();
+    head.data_bytes = SEVMON_PROGRAM_MAX_DATA_BYTES;
+    head.map_bytes = SEVMON_PROGRAM_MAX_MAP_BYTES;
+    head.init_bytes = static_cast<std::uint32_t>(SEVMON_PROGRAM_MAX_BYTES - sizeof(head) -
+                                                 insns.size() * 8 - head.data_bytes);
+    std::memcpy(program_->image, &head, sizeof(head));
+    std::memcpy(program_->image + sizeof(head), insns.data(), insns.size() * 8);
+    program_->bytes = SEVMON_PROGRAM_MAX_BYTES;
+    tests::sha256(program_->sha256, program_->image, program_->bytes);
+    host_.sha256_begin = tests::sha256_begin;
+    host_.sha256_add = tests::sha256_add;
+    host_.sha256_end = tests::sha256_end;
+  }
+
+  struct Times {
+    std::uint64_t all_ns = 0, longest_ns = 0;
+  };
+  Times check() {
+    Times times;
+    sevmon_check_begin(check_.get(), &host_, program_.get());
+    for (bool ended = false; !ended;) {
+      const auto ns = time_of([&] { ended = sevmon_check_slice(check_.get()); });
+      times.all_ns += ns;
+      times.longest_ns = std::max(times.longest_ns, ns);
+    }
+    sevmon_check_leave(check_.get());
+    require(program_->state == SEVMON_PROGRAM_READY, "the agent refuses the program");
+    return times;
+  }
+
+ private:
+  sevmon_host host_{};
+  std::unique_ptr<sevmon_program> program_ = std::make_unique<sevmon_program>();
+  std::unique_ptr<sevmon_check> check_ = std::make_unique<sevmon_check>();
+};
 
 void add_commit(Rounds& rounds, unsigned runs) {
   const auto verifier = std::make_shared<sevmon_bpf_verifier>();
-  const auto program = std::make_shared<BpfProgram>(slowest_to_verify());
+  const auto program = std::make_shared<BpfProgram>(tests::slowest_to_verify());
   const auto no_helpers = [](std::int32_t, unsigned*) { return false; };
   const auto verify = [=] {
     return time_of([&] {
@@ -121,6 +155,14 @@ void add_commit(Rounds& rounds, unsigned runs) {
   rounds.add(
       program_row("verify_bpf", "verify 4,096 instructions, the slowest", "call", 1, runs, verify));
   rounds.add(program_row("sha256_bpf", "SHA-256 of 64 KiB (OpenSSL's)", "call", 1, runs, digest));
+
+  const auto commit = std::make_shared<CommitBench>();
+  rounds.add(program_row("commit_bpf", "COMMIT of both, all slices", "call", 1, runs,
+                         [commit] { return commit->check().all_ns; }));
+  auto slice = program_row("commit_slice_bpf", "COMMIT of both, the longest slice", "call", 1, runs,
+                           [commit] { return commit->check().longest_ns; });
+  slice.baselines = {"commit_bpf"};
+  rounds.add(std::move(slice));
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 
 namespace sevmon::bench {
 
-/// Instructions of the agent's interpreter beside the same work in C, and what a COMMIT does in one
-/// piece. `runs` of each work in a round.
+/// Instructions of the agent's interpreter beside the same work in C, and a COMMIT with its parts.
+/// `runs` of each work in a round.
 void add_program_rows(Rounds& rounds, unsigned runs);
 
 }  // namespace sevmon::bench

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Target: programs as an IDS sends them: sevmon_program_item(), the helpers, sevmon_run_slice(), on
-// demand, atomically and standing.
-// The input is a budget, an input of the program's, and instructions. Properties: what is committed
+// Target: programs as an IDS sends them: sevmon_program_item(), sevmon_check_slice(), the helpers,
+// sevmon_run_slice(), on demand, atomically and standing.
+// The input is a budget, an input of the program's, and instructions. Properties: a COMMIT, which
+// goes in slices, has the verdict of the verifier in one go, also when one before it was abandoned
+// half-way; what is committed
 // runs to an end within its budget, in slices, over memory with holes; nothing stays held between
 // them; the answer verifies and is no longer than its session's; the program's constants stay as
 // they are; what is refused cannot be run.
+#include "helpers.h"
 #include "support/fuzz_input.hpp"
 #include "support/program_client.hpp"
 
@@ -35,7 +38,7 @@ class Target {
     const Image image{program, data, 256, Bytes(8, 0x64)};
     must(client_.begin(image) == SEVMON_STATUS_OK && client_.chunks(image) == SEVMON_STATUS_OK,
          "it is taken");
-    const auto [status, verdict] = client_.commit(image);
+    const auto [status, verdict] = commit(image, budget);
     must((status == SEVMON_STATUS_OK) == (verdict.reason == SEVMON_VERDICT_OK), "a verdict");
     if (status != SEVMON_STATUS_OK) {
       must(client_.run(image.name()).status == SEVMON_STATUS_NO_PROGRAM, "refused: not run");
@@ -47,6 +50,26 @@ class Target {
   }
 
  private:
+  std::pair<unsigned, sevmon_program_verdict> commit(const Image& image, std::uint64_t number) {
+    auto answer = agent_.frame(client_.commit_frame(image));
+    for (unsigned i = 0; answer.rc == -ERESTART && i < number % 4; ++i)
+      answer = agent_.go_on(sevmon_work_token(&agent_.work()));
+    if (answer.rc == -ERESTART) {
+      host_.advance_seconds(SEVMON_DEMAND_ABANDONED_SECONDS);
+      answer = agent_.frame(client_.commit_frame(image));
+      while (answer.rc == -ERESTART) answer = agent_.go_on(sevmon_work_token(&agent_.work()));
+    }
+    const auto got = client_.verdict(answer);
+    const auto verifier = std::make_unique<sevmon_bpf_verifier>();
+    const auto* insns =
+        reinterpret_cast<const sevmon_bpf_insn*>(image.bytes.data() + sizeof(sevmon_program_head));
+    const auto whole =
+        sevmon_bpf_verify(verifier.get(), insns, load<sevmon_program_head>(image.bytes).insns,
+                          sevmon_helper_arguments);
+    must(got.second.reason == whole.reason && got.second.insn == whole.insn, "the same verdict");
+    return got;
+  }
+
   void check(const Image& image, const Bytes& data, const Bytes& given, std::uint64_t budget) {
     auto answer = agent_.frame(client_.run_frame(image.name(), given, budget));
     for (std::uint64_t slices = 0; answer.rc == -ERESTART; ++slices) {

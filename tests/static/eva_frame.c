@@ -5,10 +5,10 @@
  * gcm.c, and request.c up to its items.
  */
 #include "eva_host.h"
-#include "run.h"
+#include "demand.h"
 
-/* The slice of a run: its answer, or none yet. */
-bool sevmon_run_slice(struct sevmon_agent *agent, struct sevmon_work *work)
+/* The slice of a run or of a check: its answer, or none yet. */
+bool sevmon_demand_slice(struct sevmon_agent *agent, struct sevmon_work *work)
 {
     if ( Frama_C_nondet(0, 1) )
     {
@@ -22,8 +22,9 @@ bool sevmon_run_slice(struct sevmon_agent *agent, struct sevmon_work *work)
     return true;
 }
 
-struct sevmon_ids *sevmon_run_resume(struct sevmon_agent *agent,
-                                     struct sevmon_work *work, uint32_t token)
+struct sevmon_ids *sevmon_demand_resume(struct sevmon_agent *agent,
+                                        struct sevmon_work *work,
+                                        uint32_t token)
 {
     if ( Frama_C_nondet(0, 1) )
         return NULL;
@@ -34,7 +35,7 @@ struct sevmon_ids *sevmon_run_resume(struct sevmon_agent *agent,
     return &agent->ids[0];
 }
 
-void sevmon_run_drop(struct sevmon_ids *ids)
+void sevmon_demand_drop(struct sevmon_ids *ids)
 {
 }
 
@@ -65,7 +66,7 @@ static void take(size_t frame_bytes, size_t copied, unsigned int size_class)
     check(&work, sevmon_agent_frame(&eva_agent, &work, frame_bytes));
 }
 
-/* Going on with a run, in memory that another call was in before. */
+/* Going on with one, in memory that another call was in before. */
 static void go_on(void)
 {
     struct sevmon_work work;

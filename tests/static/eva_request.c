@@ -38,8 +38,6 @@ unsigned int sevmon_program_item(struct sevmon_agent *agent,
 {
     if ( item->type == SEVMON_ITEM_PROGRAM_BEGIN )
         eva_any(out, sizeof(struct sevmon_program_entry));
-    else if ( item->type == SEVMON_ITEM_PROGRAM_COMMIT )
-        eva_any(out, sizeof(struct sevmon_program_verdict));
     else if ( item->type == SEVMON_ITEM_PROGRAM_LIST )
         eva_any(out, SEVMON_MAX_PROGRAMS * sizeof(struct sevmon_program_entry));
 
@@ -47,11 +45,20 @@ unsigned int sevmon_program_item(struct sevmon_agent *agent,
                                          SEVMON_STATUS_REFUSED);
 }
 
-unsigned int sevmon_run_start(struct sevmon_agent *agent,
-                              struct sevmon_work *work,
-                              const struct sevmon_root *root)
+unsigned int sevmon_demand_start(struct sevmon_agent *agent,
+                                 struct sevmon_work *work,
+                                 const struct sevmon_root *root)
 {
     //@ assert \initialized(&root->frame) && \initialized(&root->levels);
+
+    return Frama_C_unsigned_int_interval(SEVMON_STATUS_OK,
+                                         SEVMON_STATUS_REFUSED);
+}
+
+unsigned int sevmon_demand_check(struct sevmon_agent *agent,
+                                 struct sevmon_work *work, bool *is_ready)
+{
+    *is_ready = Frama_C_nondet(0, 1);
 
     return Frama_C_unsigned_int_interval(SEVMON_STATUS_OK,
                                          SEVMON_STATUS_REFUSED);

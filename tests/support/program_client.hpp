@@ -76,10 +76,10 @@ class ProgramClient {
  public:
   explicit ProgramClient(FakeAgent& agent, const InitiatorOptions& options = {},
                          const TestKey& key = test_key())
-      : agent_{agent}, session_{shake_hands(agent, options, key)} {}
+      : agent_{&agent}, session_{shake_hands(agent, options, key)} {}
 
   ReferenceResponse ask(const sevmon_request_body& body) {
-    const auto answer = agent_.frame(session_.request(n_++, body), *work_);
+    const auto answer = to_its_end(agent_->frame(session_.request(n_++, body), *work_));
     require(answer.rc > 0, "no RESPONSE");
     const auto opened = session_.open(answer.frame);
     require(opened.has_value(), "RESPONSE does not verify");
@@ -103,19 +103,30 @@ class ProgramClient {
     return status(SEVMON_ITEM_PROGRAM_CHUNK, payload(bytes_of(chunk), bytes));
   }
   /// All of them; the first status that is not OK.
-  unsigned chunks(const Image& image) {
+  unsigned chunks(const Image& image) { return chunks_as(image.name(), image); }
+  unsigned chunks_as(std::uint64_t name, const Image& image) {
     constexpr std::size_t kMost = SEVMON_MAX_PAYLOAD_BYTES - sizeof(sevmon_program_chunk);
     for (std::size_t at = 0; at < image.bytes.size(); at += kMost) {
       const auto got =
-          chunk(image.name(), static_cast<std::uint32_t>(at),
+          chunk(name, static_cast<std::uint32_t>(at),
                 ByteView{image.bytes}.subspan(at, std::min(kMost, image.bytes.size() - at)));
       if (got != SEVMON_STATUS_OK) return got;
     }
     return SEVMON_STATUS_OK;
   }
   std::pair<unsigned, sevmon_program_verdict> commit(const Image& image) {
+    return verdict(to_its_end(agent_->frame(commit_frame(image), *work_)));
+  }
+  Bytes commit_frame(const Image& image) {
     const sevmon_program_name name{.program = image.name(), .zero = 0};
-    const auto response = ask(SEVMON_ITEM_PROGRAM_COMMIT, bytes_of(name));
+    return session_.request(n_++, program_request(SEVMON_ITEM_PROGRAM_COMMIT, bytes_of(name)));
+  }
+  /// Throws unless the answer verifies.
+  std::pair<unsigned, sevmon_program_verdict> verdict(const FakeAgent::Answer& answer) const {
+    require(answer.rc > 0, "no answer");
+    const auto opened = session_.open(answer.frame);
+    require(opened.has_value(), "the answer does not verify");
+    const ReferenceResponse response{*opened};
     return {response.results[0].status, load<sevmon_program_verdict>(response.item(0))};
   }
   unsigned unload(const Image& image) {
@@ -158,14 +169,12 @@ class ProgramClient {
     return got;
   }
   bool opens(ByteView frame) const { return session_.open(frame).has_value(); }
-  /// To its end, as Xen does it.
+  /// To its end.
   RunResult run(std::uint64_t name, ByteView input = {}, std::uint64_t budget = 1'000'000) {
     return run({.program = name, .budget = budget, .flags = 0, .pause_us = 0}, input);
   }
   RunResult run(const sevmon_run_head& head, ByteView input = {}) {
-    auto answer = agent_.frame(run_frame(head, input), *work_);
-    while (answer.rc == -ERESTART) answer = agent_.go_on(sevmon_work_token(work_.get()), *work_);
-    return result(answer);
+    return result(to_its_end(agent_->frame(run_frame(head, input), *work_)));
   }
 
   unsigned schedule(const sevmon_schedule_head& head, ByteView input = {}) {
@@ -193,7 +202,13 @@ class ProgramClient {
   }
 
  private:
-  FakeAgent& agent_;
+  /// As Xen does it.
+  FakeAgent::Answer to_its_end(FakeAgent::Answer answer) {
+    while (answer.rc == -ERESTART) answer = agent_->go_on(sevmon_work_token(work_.get()), *work_);
+    return answer;
+  }
+
+  FakeAgent* agent_;
   ReferenceSession session_;
   std::uint64_t n_ = 0;
   std::unique_ptr<sevmon_work> work_ = std::make_unique<sevmon_work>();

@@ -145,7 +145,7 @@ struct sevmon_request_work {
 struct sevmon_work {
     struct sevmon_header header; /* of the frame at hand */
     uint64_t now_ns;
-    uint32_t token; /* of the run that was left waiting */
+    uint32_t token; /* of what was left waiting */
     const void *way; /* that the frame came by */
     uint8_t in[SEVMON_FRAME_SHIFT + SEVMON_REQUEST_FRAME_BYTES]
         __attribute__((__aligned__(16)));

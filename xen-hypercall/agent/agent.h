@@ -56,21 +56,21 @@ int sevmon_agent_start(struct sevmon_agent *agent,
  * Returns the answer's size in bytes, otherwise:
  * -EBADMSG:  the frame was not taken, for whatever reason
  * -EBUSY:    over the handshake rate: the frame may be sent again
- * -ERESTART: it runs a program, which is not finished: after other work that
- *            waits, sevmon_agent_continue()
+ * -ERESTART: it runs or checks a program, which is not finished: after other
+ *            work that waits, sevmon_agent_continue()
  */
 int sevmon_agent_frame(struct sevmon_agent *agent, struct sevmon_work *work,
                        size_t frame_bytes);
 
 /*
- * Go on with a program's run that sevmon_agent_frame() or this left unfinished:
+ * Go on with a program's run or check that one of these two left unfinished:
  * `token` is sevmon_work_token() of the `work` that it was left with, this
  * `work` may be another.  A stranger's token does no more than that: what it
  * goes on with ends as it would have.
  *
  * Returns the answer's size in bytes, otherwise:
  * -ERESTART: still not finished
- * -EBADMSG:  no run waits by that token and way, or its session is over
+ * -EBADMSG:  nothing waits by that token and way, or its session is over
  */
 int sevmon_agent_continue(struct sevmon_agent *agent, struct sevmon_work *work,
                           uint32_t token);

@@ -3,6 +3,7 @@
 # which reads it. Headers of linux/ stand in for the kernel's (-I); the two files at the end are the
 # kernel's own (scripts/fetch-linux-crypto).
 sevmon-agent-y := agent.o
+sevmon-agent-y += check.o
 sevmon-agent-y += demand.o
 sevmon-agent-y += dh.o
 sevmon-agent-y += gcm.o

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 #include "program.h"
-#include "helpers.h"
 
 static uint64_t name_of(const uint8_t sha256[32])
 {
@@ -11,9 +10,8 @@ static uint64_t name_of(const uint8_t sha256[32])
     return name;
 }
 
-/* Whatever its state.  Needs the IDS's lock, as all of these. */
-static struct sevmon_program *find_any(struct sevmon_programs *programs,
-                                       uint64_t name)
+struct sevmon_program *sevmon_program_find_any(
+    struct sevmon_programs *programs, uint64_t name)
 {
     unsigned int i;
 
@@ -28,7 +26,7 @@ static struct sevmon_program *find_any(struct sevmon_programs *programs,
 struct sevmon_program *sevmon_program_find(struct sevmon_programs *programs,
                                            uint64_t name)
 {
-    struct sevmon_program *program = find_any(programs, name);
+    struct sevmon_program *program = sevmon_program_find_any(programs, name);
 
     return program && program->state == SEVMON_PROGRAM_READY ? program : NULL;
 }
@@ -86,7 +84,8 @@ static unsigned int begin(struct sevmon_ids *ids, uint64_t now_ns,
 
     sevmon_lock(&ids->lock);
     sevmon_demand_reap(&ids->programs->demand, now_ns);
-    program = find_any(ids->programs, name_of(asked->sha256));
+    program = sevmon_program_find_any(ids->programs,
+                                      name_of(asked->sha256));
     if ( !program )
     {
         program = find_room(ids->programs);
@@ -119,7 +118,7 @@ static unsigned int chunk(struct sevmon_ids *ids,
         return SEVMON_STATUS_BAD_ITEM;
 
     sevmon_lock(&ids->lock);
-    program = find_any(ids->programs, asked->program);
+    program = sevmon_program_find_any(ids->programs, asked->program);
     if ( !program )
         status = SEVMON_STATUS_NO_PROGRAM;
     else if ( asked->offset > program->bytes ||
@@ -133,20 +132,6 @@ static unsigned int chunk(struct sevmon_ids *ids,
     return status;
 }
 
-static bool is_valid_head(const struct sevmon_program *program)
-{
-    const struct sevmon_program_head *head =
-        (const struct sevmon_program_head *)program->image;
-
-    return !head->zero[0] && !head->zero[1] &&
-           head->insns && head->insns <= SEVMON_PROGRAM_MAX_INSNS &&
-           head->data_bytes <= SEVMON_PROGRAM_MAX_DATA_BYTES &&
-           head->map_bytes <= SEVMON_PROGRAM_MAX_MAP_BYTES &&
-           head->init_bytes <= head->map_bytes &&
-           sizeof(*head) + head->insns * sizeof(struct sevmon_bpf_insn) +
-           head->data_bytes + head->init_bytes == program->bytes;
-}
-
 void sevmon_program_fill_map(const struct sevmon_program *program,
                              uint8_t *map)
 {
@@ -156,88 +141,6 @@ void sevmon_program_fill_map(const struct sevmon_program *program,
     memcpy(map, program->image + program->bytes - head->init_bytes,
            head->init_bytes);
     memset(map + head->init_bytes, 0, head->map_bytes - head->init_bytes);
-}
-
-/* Of a program that is this call's own, and the verifier with it. */
-static struct sevmon_bpf_verdict check(const struct sevmon_host *host,
-                                       struct sevmon_programs *programs,
-                                       struct sevmon_program *program)
-{
-    const struct sevmon_program_head *head =
-        (const struct sevmon_program_head *)program->image;
-    struct sevmon_bpf_verdict verdict = { SEVMON_VERDICT_DIGEST, 0 };
-    uint8_t sha256[32];
-
-    host->sha256(sha256, program->image, program->bytes);
-    if ( !sevmon_equal(sha256, program->sha256, sizeof(sha256)) )
-        return verdict;
-    verdict.reason = SEVMON_VERDICT_HEAD;
-    if ( !is_valid_head(program) )
-        return verdict;
-
-    sevmon_program_fill_map(program, program->map);
-
-    return sevmon_bpf_verify(&programs->verifier,
-                             (const struct sevmon_bpf_insn *)(head + 1),
-                             head->insns, sevmon_helper_arguments);
-}
-
-/* SEVMON_STATUS_OK: *program is this call's own, if it was not READY. */
-static unsigned int own(struct sevmon_ids *ids, uint64_t name, bool *ready,
-                        struct sevmon_program **program)
-{
-    struct sevmon_programs *programs = ids->programs;
-    unsigned int status = SEVMON_STATUS_OK;
-
-    sevmon_lock(&ids->lock);
-    *program = find_any(programs, name);
-    *ready = *program && (*program)->state == SEVMON_PROGRAM_READY;
-    if ( !*program )
-        status = SEVMON_STATUS_NO_PROGRAM;
-    else if ( !*ready )
-    {
-        if ( !is_idle(*program) || programs->verifying )
-            status = SEVMON_STATUS_BUSY;
-        else
-        {
-            (*program)->state = SEVMON_PROGRAM_OWNED;
-            programs->verifying = true;
-        }
-    }
-    sevmon_unlock(&ids->lock);
-
-    return status;
-}
-
-static unsigned int commit(struct sevmon_agent *agent, struct sevmon_ids *ids,
-                           const struct sevmon_program_name *asked,
-                           uint8_t *out)
-{
-    struct sevmon_program_verdict *said = (struct sevmon_program_verdict *)out;
-    struct sevmon_bpf_verdict verdict;
-    struct sevmon_program *program;
-    unsigned int status;
-    bool ready;
-
-    if ( asked->zero )
-        return SEVMON_STATUS_BAD_ITEM;
-    status = own(ids, asked->program, &ready, &program);
-    if ( status != SEVMON_STATUS_OK || ready )
-        return status;
-
-    verdict = check(agent->host, ids->programs, program);
-
-    sevmon_lock(&ids->lock);
-    ids->programs->verifying = false;
-    program->state = verdict.reason == SEVMON_VERDICT_OK
-                     ? SEVMON_PROGRAM_READY : SEVMON_PROGRAM_FREE;
-    sevmon_unlock(&ids->lock);
-
-    said->reason = verdict.reason;
-    said->insn = verdict.insn;
-
-    return verdict.reason == SEVMON_VERDICT_OK ? SEVMON_STATUS_OK
-                                               : SEVMON_STATUS_REFUSED;
 }
 
 static unsigned int unload(struct sevmon_ids *ids, uint64_t now_ns,
@@ -251,7 +154,7 @@ static unsigned int unload(struct sevmon_ids *ids, uint64_t now_ns,
 
     sevmon_lock(&ids->lock);
     sevmon_demand_reap(&ids->programs->demand, now_ns);
-    program = find_any(ids->programs, asked->program);
+    program = sevmon_program_find_any(ids->programs, asked->program);
     if ( !program )
         status = SEVMON_STATUS_NO_PROGRAM;
     else if ( !is_idle(program) )
@@ -293,9 +196,6 @@ unsigned int sevmon_program_item(struct sevmon_agent *agent,
     case SEVMON_ITEM_PROGRAM_CHUNK:
         return chunk(ids, payload,
                      item->bytes - sizeof(struct sevmon_program_chunk));
-
-    case SEVMON_ITEM_PROGRAM_COMMIT:
-        return commit(agent, ids, payload, out);
 
     case SEVMON_ITEM_PROGRAM_UNLOAD:
         return unload(ids, agent->host->time_ns(), payload);

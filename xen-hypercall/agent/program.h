@@ -8,7 +8,6 @@
 #define SEVMON_AGENT_PROGRAM_H
 
 #include "agent-state.h"
-#include "bpf-verify.h"
 #include "demand.h"
 #include "ring.h"
 #include "standing.h"
@@ -17,7 +16,7 @@ SEVMON_BEGIN_C
 
 /*
  * `image` and `map` are written under the IDS's lock while the program is
- * LOADING, by nobody else while it is OWNED, and by its one run on demand (the
+ * LOADING, by its check while it is OWNED, and by its one run on demand (the
  * map) when it is READY.
  */
 struct sevmon_program {
@@ -40,13 +39,11 @@ struct sevmon_programs {
     struct sevmon_program program[SEVMON_MAX_PROGRAMS];
     struct sevmon_demand demand;
     struct sevmon_ring ring;
-    bool verifying; /* somebody has the verifier */
-    struct sevmon_bpf_verifier verifier;
 };
 
 /*
- * Do a valid item of those kinds but RUN, SCHEDULE and COLLECT; its payload
- * follows it.  `out` is zero and has room for the kind's result.  Returns
+ * Do a valid item of those kinds but COMMIT, RUN, SCHEDULE and COLLECT; its
+ * payload follows it.  `out` is zero and has room for the kind's result.  Returns
  * SEVMON_STATUS_*.
  */
 unsigned int sevmon_program_item(struct sevmon_agent *agent,
@@ -60,6 +57,10 @@ void sevmon_program_fill_map(const struct sevmon_program *program,
 /* The READY one of that name, or NULL.  Needs the IDS's lock. */
 struct sevmon_program *sevmon_program_find(struct sevmon_programs *programs,
                                            uint64_t name);
+
+/* Likewise, whatever its state. */
+struct sevmon_program *sevmon_program_find_any(
+    struct sevmon_programs *programs, uint64_t name);
 
 SEVMON_END_C
 

@@ -9,6 +9,7 @@
 /* A request while it is answered. */
 struct answer {
     struct sevmon_agent *agent;
+    struct sevmon_work *work;
     struct sevmon_ids *ids;
     const struct sevmon_host *host;
     struct sevmon_request_work *scratch;
@@ -23,6 +24,7 @@ struct answer {
     bool zeroed; /* what follows data_bytes */
     bool full; /* an item did not fit: nor do all after it */
     bool close;
+    bool goes_on; /* in slices, after which it is answered */
 };
 
 /* What a failed read shows, by the path that a good one takes. */
@@ -78,7 +80,7 @@ static const struct item_kind {
     [SEVMON_ITEM_PROGRAM_LIST] = {
         SEVMON_MAX_PROGRAMS * sizeof(struct sevmon_program_entry),
         IS_KNOWN | IS_PROGRAM, 0 },
-    /* What it answers is the run's: run.c. */
+    /* What it answers is the run's: demand.c. */
     [SEVMON_ITEM_PROGRAM_RUN] = {
         0, IS_KNOWN | IS_PROGRAM | HAS_MORE | USES_ROOT,
         sizeof(struct sevmon_run_head) },
@@ -240,6 +242,28 @@ static unsigned int collect(struct answer *answer,
     return SEVMON_STATUS_OK;
 }
 
+/* These two are their requests' only items. */
+static unsigned int start_run(struct answer *answer)
+{
+    unsigned int status =
+        sevmon_demand_start(answer->agent, answer->work, &answer->root);
+
+    answer->goes_on = status == SEVMON_STATUS_OK;
+
+    return status;
+}
+
+static unsigned int start_check(struct answer *answer)
+{
+    bool is_ready = false;
+    unsigned int status =
+        sevmon_demand_check(answer->agent, answer->work, &is_ready);
+
+    answer->goes_on = status == SEVMON_STATUS_OK && !is_ready;
+
+    return status;
+}
+
 /* `out` is zero and has room for what the item's kind says. */
 static unsigned int run_item(struct answer *answer,
                              const struct sevmon_item *item, uint8_t *out,
@@ -278,6 +302,12 @@ static unsigned int run_item(struct answer *answer,
     case SEVMON_ITEM_CLOSE:
         answer->close = true;
         return SEVMON_STATUS_OK;
+
+    case SEVMON_ITEM_PROGRAM_COMMIT:
+        return start_check(answer);
+
+    case SEVMON_ITEM_PROGRAM_RUN:
+        return start_run(answer);
 
     case SEVMON_ITEM_PROGRAM_SCHEDULE:
         return sevmon_schedule(answer->agent, answer->ids, answer->asked,
@@ -429,59 +459,30 @@ static void answer_items(struct answer *answer,
     answer->head->data_bytes = answer->data_bytes;
 }
 
-/* RUN, the request's only item, whose answer is the run's if it starts. */
-static enum sevmon_next start_run(struct sevmon_work *work,
-                                  struct answer *answer,
-                                  const struct sevmon_item *item)
-{
-    struct sevmon_item_result *result =
-        (struct sevmon_item_result *)(answer->head + 1);
-
-    result->status = SEVMON_STATUS_BAD_ITEM;
-    if ( is_valid_item(item, kind_of(item)) )
-        result->status = sevmon_demand_start(answer->agent, work,
-                                             &answer->root);
-
-    return result->status == SEVMON_STATUS_OK ? SEVMON_NEXT_RUN
-                                              : SEVMON_NEXT_SEAL;
-}
-
 /* Fill what `answer` points to.  Holds the target if pages are late. */
-static enum sevmon_next look(struct answer *answer, struct sevmon_work *work)
+static void look(struct answer *answer, const struct sevmon_request_body *body)
 {
-    const struct sevmon_request_body *body =
-        (const struct sevmon_request_body *)
-        &work->in[SEVMON_FRAME_SHIFT + SEVMON_BODY_OFFSET];
     struct sevmon_response_head *head = answer->head;
     const struct sevmon_host *host = answer->host;
-    enum sevmon_next next = SEVMON_NEXT_SEAL;
 
     if ( !is_valid_head(body) )
     {
         head->status = SEVMON_ANSWER_BAD_REQUEST;
         if ( body->head.items <= SEVMON_MAX_ITEMS )
             head->items = body->head.items;
-        return next;
+        return;
     }
     head->items = body->head.items;
     head->status = host->target_get(body->head.domid, answer->target);
     if ( head->status != SEVMON_ANSWER_OK )
-        return next;
+        return;
     head->domid = answer->target->domid;
     head->kind = answer->target->kind;
     head->status = find_root(answer, body);
     if ( head->status == SEVMON_ANSWER_OK )
-    {
-        if ( body->head.items &&
-             body->items[0].type == SEVMON_ITEM_PROGRAM_RUN )
-            next = start_run(work, answer, &body->items[0]);
-        else
-            answer_items(answer, body);
-    }
+        answer_items(answer, body);
     if ( !answer->scratch->late_pages )
         host->target_put(answer->target);
-
-    return answer->close ? SEVMON_NEXT_CLOSE : next;
 }
 
 enum sevmon_next sevmon_request(struct sevmon_agent *agent,
@@ -494,6 +495,7 @@ enum sevmon_next sevmon_request(struct sevmon_agent *agent,
     struct sevmon_request_work *scratch = &work->scratch.request;
     struct answer answer = {
         .agent = agent,
+        .work = work,
         .ids = scratch->session.ids,
         .host = agent->host,
         .scratch = scratch,
@@ -506,7 +508,6 @@ enum sevmon_next sevmon_request(struct sevmon_agent *agent,
         .asked = &body->head,
     };
     struct sevmon_response_head *head = answer.head;
-    enum sevmon_next next;
 
     memset(out, 0, SEVMON_DATA_OFFSET);
     head->n = work->header.n;
@@ -514,8 +515,10 @@ enum sevmon_next sevmon_request(struct sevmon_agent *agent,
     head->domid = body->head.domid;
     head->vcpu = NO_VCPU;
     scratch->late_pages = 0;
-    next = look(&answer, work);
+    look(&answer, body);
     zero_rest(&answer);
+    if ( answer.goes_on )
+        return SEVMON_NEXT_SLICE;
 
-    return next;
+    return answer.close ? SEVMON_NEXT_CLOSE : SEVMON_NEXT_SEAL;
 }

@@ -11,7 +11,7 @@ SEVMON_BEGIN_C
 enum sevmon_next {
     SEVMON_NEXT_SEAL,
     SEVMON_NEXT_CLOSE, /* seal; a CLOSE item was answered */
-    SEVMON_NEXT_RUN,   /* sevmon_run_slice(); the run is taken */
+    SEVMON_NEXT_SLICE, /* sevmon_demand_slice(); it is taken */
 };
 
 /*

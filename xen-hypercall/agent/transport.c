@@ -110,7 +110,7 @@ static int finish(struct sevmon_agent *agent, struct sevmon_work *work,
     const struct sevmon_session_view *session = &work->scratch.request.session;
     int rc;
 
-    if ( next == SEVMON_NEXT_RUN && !sevmon_demand_slice(agent, work) )
+    if ( next == SEVMON_NEXT_SLICE && !sevmon_demand_slice(agent, work) )
         return WAITS;
     rc = seal_response(agent, work);
     sevmon_request_end(agent, work);
@@ -162,7 +162,7 @@ static int go_on(struct sevmon_agent *agent, struct sevmon_work *work,
     work->scratch.request.late_pages = 0;
     if ( sevmon_session_view(agent, work->header.session, work->now_ns,
                              &work->scratch.request.session) )
-        return finish(agent, work, SEVMON_NEXT_RUN);
+        return finish(agent, work, SEVMON_NEXT_SLICE);
     sevmon_demand_drop(ids);
 
     return -SEVMON_COUNT_EXPIRED;

@@ -10,7 +10,7 @@ SEVMON_BEGIN_C
 /* Takes the frame at work->in and returns as sevmon_agent_frame(). */
 int sevmon_transport(struct sevmon_agent *agent, struct sevmon_work *work);
 
-/* Goes on with a run and returns as sevmon_agent_continue(). */
+/* Goes on with a run or check and returns as sevmon_agent_continue(). */
 int sevmon_transport_continue(struct sevmon_agent *agent,
                               struct sevmon_work *work, uint32_t token);
 

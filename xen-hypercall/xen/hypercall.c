@@ -41,7 +41,7 @@ void sevmon_leave(struct sevmon_cpu *cpu)
     ACCESS_ONCE(cpu->busy) = false;
 }
 
-/* Hand in a frame; without one, go on with the run that `token` names. */
+/* Hand in a frame; without one, go on with what `token` names. */
 static int run_agent(struct sevmon_cpu *cpu, unsigned int frame_bytes,
                      unsigned int token)
 {
@@ -126,7 +126,7 @@ long do_sevmon_op(unsigned int cmd, XEN_GUEST_HANDLE_PARAM(void) in,
     else
         rc = run_agent(cpu, in_bytes, 0);
 
-    /* The run of a program, a slice at a time. */
+    /* The run or the check of a program, a slice at a time. */
     while ( rc == -ERESTART )
     {
         unsigned int token = sevmon_work_token(&cpu->work);

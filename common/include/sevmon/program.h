@@ -161,7 +161,7 @@ SEVMON_WIRE_SIZE(struct sevmon_program_entry, 96);
 #define SEVMON_PROGRAM_FREE    0
 #define SEVMON_PROGRAM_LOADING 1
 #define SEVMON_PROGRAM_READY   2
-#define SEVMON_PROGRAM_OWNED   3 /* checked by another request */
+#define SEVMON_PROGRAM_OWNED   3 /* being checked, for a COMMIT */
 
 /* PROGRAM_RUN: this, and as many bytes of input as the payload has besides. */
 struct sevmon_run_head {

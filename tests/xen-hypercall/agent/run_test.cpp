@@ -215,19 +215,19 @@ TEST_F(Run, TokensOfNoRun) {
 }
 
 TEST_F(Run, OneRunAtATimeAndAnAbandonedOneMakesRoom) {
-  auto program = endless();
-  const Image image{program};
+  auto program = endless(), quick_program = returning(7), other_program = returning(8);
+  const Image image{program}, quick{quick_program}, other{other_program};
   client.load_all(image);
+  client.load_all(quick);
   const auto first = agent.frame(client.run_frame(image.name()));
   ASSERT_EQ(first.rc, -ERESTART);
   const auto token = sevmon_work_token(&agent.work());
-  auto quick_program = returning(7);
-  const Image quick{quick_program};
-  client.load_all(quick);
   EXPECT_EQ(client.run(quick.name()).status, SEVMON_STATUS_BUSY);
   EXPECT_EQ(client.unload(image), SEVMON_STATUS_BUSY);
-  EXPECT_EQ(client.unload(quick), SEVMON_STATUS_OK);
-  client.load_all(quick);
+  EXPECT_EQ(client.begin(other), SEVMON_STATUS_OK);
+  EXPECT_EQ(client.chunks(other), SEVMON_STATUS_OK);
+  EXPECT_EQ(client.commit(other).first, SEVMON_STATUS_BUSY) << "a check would take its place";
+  EXPECT_EQ(client.unload(other), SEVMON_STATUS_OK);
   host.advance_ns(SEVMON_DEMAND_ABANDONED_SECONDS * 1'000'000'000ULL - 1);
   EXPECT_EQ(client.run(quick.name()).status, SEVMON_STATUS_BUSY);
   host.advance_ns(1);

@@ -17,8 +17,8 @@
  *
  * Hand one frame to the agent and take its answer.  Bounded by
  * SEVMON_MAX_ITEMS page walks and 15 pages of copying and sealing; but a frame
- * can ask for a program to be run, and then Xen lets the caller take its
- * interrupts in between, by XEN_SEVMON_OP_continue.
+ * can ask for a program to be run, or checked, and then Xen lets the caller
+ * take its interrupts in between, by XEN_SEVMON_OP_continue.
  *
  * arg1: XEN_SEVMON_OP_frame
  * arg2: XEN_GUEST_HANDLE(const void) the frame
@@ -48,12 +48,12 @@
 /*
  * XEN_SEVMON_OP_continue
  *
- * Go on with a run that was interrupted.  Xen makes this call out of the one
+ * Go on with what was interrupted.  Xen makes this call out of the one
  * above (a hypercall continuation); a caller has no reason to, and gets no more
- * from it than that run's answer, or -EBADMSG.
+ * from it than the answer that was to come, or -EBADMSG.
  *
  * arg2: not looked at
- * arg3: which run
+ * arg3: which one
  * others, and what is returned: as above, but for -EINVAL of arg3
  */
 #define XEN_SEVMON_OP_continue 2
