@@ -140,20 +140,30 @@ TEST_F(ProgramsTest, ListsAndUnloads) {
   EXPECT_TRUE(programs.list()->empty());
 }
 
-TEST_F(ProgramsTest, WaitsForARunThatWasAbandoned) {
-  abandon_after_ = 0;
+/// What Dom0 does not go on with, a run or a COMMIT before it, is in the way for a while and no
+/// more.
+TEST_F(ProgramsTest, WaitsForWhatWasAbandoned) {
   options_.answer_timeout = std::chrono::milliseconds{50};
   const auto file = tests::key_file({tests::test_key()});
-  auto hasty = Channel::open(std::make_unique<HostileWire>(*this, attack_),
-                             *Key::parse(std::as_bytes(std::span{file})), options_);
-  EXPECT_FALSE((Programs{**hasty}.run(bytes(endless()), {})));
-  abandon_after_ = ~0u;
   Programs programs{*channel_};
-  const auto busy = programs.run(bytes(echo()), text("x"));
-  EXPECT_EQ(busy.error().code, ErrorCode::kRefused);
-  EXPECT_NE(busy.error().detail.find("busy"), std::string::npos) << busy.error().detail;
-  host_.advance_seconds(3);
-  EXPECT_TRUE(programs.run(bytes(echo()), text("x")));
+  for (const bool is_loaded : {false, true}) {
+    if (is_loaded) {
+      ASSERT_TRUE(programs.load(bytes(endless())));
+    }
+    abandon_after_ = 0;
+    auto hasty = Channel::open(std::make_unique<HostileWire>(*this, attack_),
+                               *Key::parse(std::as_bytes(std::span{file})), options_);
+    EXPECT_FALSE((Programs{**hasty}.run(bytes(endless()), {})));
+    const auto& demand = agent_.state().ids[0].programs->demand;
+    EXPECT_EQ(demand.place, SEVMON_DEMAND_WAITING);
+    EXPECT_EQ(demand.is_check, !is_loaded);
+    abandon_after_ = ~0u;
+    const auto busy = programs.run(bytes(echo()), text("x"));
+    EXPECT_EQ(busy.error().code, ErrorCode::kRefused);
+    EXPECT_NE(busy.error().detail.find("busy"), std::string::npos) << busy.error().detail;
+    host_.advance_seconds(3);
+    EXPECT_TRUE(programs.run(bytes(echo()), text("x")));
+  }
 }
 
 TEST_F(ProgramsTest, NamesADomainThatIsNotThere) {
