@@ -13,7 +13,7 @@ SEVMON_BEGIN_C
 
 /* Of a call of the host's: bytes that are hashed; looks at an instruction. */
 #define SEVMON_CHECK_SLICE_BYTES (1U << 12)
-#define SEVMON_CHECK_SLICE_LOOKS (1U << 13)
+#define SEVMON_CHECK_SLICE_LOOKS (1U << 11)
 
 struct sevmon_program;
 
