@@ -29,31 +29,36 @@ void Budget::Share::release() {
   budget_ = nullptr;
 }
 
+std::optional<Budget::Share> Budget::try_take(std::size_t bytes) {
+  if (!queue_.empty() || !fits(bytes)) return std::nullopt;
+  return grant(bytes);
+}
+
 asio::awaitable<Budget::Share> Budget::take(std::size_t bytes) {
-  if (!queue_.empty() || !fits(bytes)) {
-    const auto executor = co_await asio::this_coro::executor;
-    // Leaves the queue also when the coroutine is destroyed in the middle of its wait.
-    struct Place {
-      Budget& budget;
-      std::list<Signal>::iterator at;
-      ~Place() {
-        budget.queue_.erase(at);
-        budget.wake_first();
-      }
-    };
-    const Place place{*this, queue_.emplace(queue_.end(), executor)};
-    while (place.at != queue_.begin() || !fits(bytes)) {
-      co_await place.at->wait();
-      const auto state = co_await asio::this_coro::cancellation_state;
-      if (state.cancelled() != asio::cancellation_type::none) co_return Share{};
+  if (auto share = try_take(bytes)) co_return *std::move(share);
+  const auto executor = co_await asio::this_coro::executor;
+  // Leaves the queue also when the coroutine is destroyed in the middle of its wait.
+  struct Place {
+    Budget& budget;
+    std::list<Signal>::iterator at;
+    ~Place() {
+      budget.queue_.erase(at);
+      budget.wake_first();
     }
-    ++frames_taken_;
-    bytes_taken_ += bytes;
-    co_return Share{shared_from_this(), bytes};
+  };
+  const Place place{*this, queue_.emplace(queue_.end(), executor)};
+  while (place.at != queue_.begin() || !fits(bytes)) {
+    co_await place.at->wait();
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (state.cancelled() != asio::cancellation_type::none) co_return Share{};
   }
+  co_return grant(bytes);
+}
+
+Budget::Share Budget::grant(std::size_t bytes) {
   ++frames_taken_;
   bytes_taken_ += bytes;
-  co_return Share{shared_from_this(), bytes};
+  return {shared_from_this(), bytes};
 }
 
 void Budget::set_frames(std::size_t frames) {

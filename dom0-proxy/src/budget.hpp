@@ -36,6 +36,8 @@ class Budget : public std::enable_shared_from_this<Budget> {
   /// Wait until one frame of `bytes` bytes fits. A frame larger than the whole budget gets through
   /// when nothing else is under way. Cancelled waits return an empty share.
   asio::awaitable<Share> take(std::size_t bytes);
+  /// The same, if nobody need wait.
+  std::optional<Share> try_take(std::size_t bytes);
 
   /// From now on.
   void set_frames(std::size_t frames);
@@ -46,6 +48,7 @@ class Budget : public std::enable_shared_from_this<Budget> {
 
  private:
   bool fits(std::size_t bytes) const;
+  Share grant(std::size_t bytes);
   void wake_first();
 
   std::size_t frames_;

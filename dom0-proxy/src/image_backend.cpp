@@ -53,6 +53,10 @@ Result<KeyFile> read_key_file(const std::string& path) {
   return file;
 }
 
+// The memory of a call has room for the largest answer: it is kept for answers that fill it. Of
+// others a copy waits to be sent, so that what waits occupies about what it is counted as.
+constexpr std::size_t kMostCopied = SEVMON_MAX_FRAME_BYTES / 2;
+
 class ImageBackend : public Backend {
  public:
   ImageBackend(std::unique_ptr<ImageAgent> agent, std::unique_ptr<LaneServer> lanes,
@@ -63,9 +67,10 @@ class ImageBackend : public Backend {
     pool_.join();
   }
 
-  asio::awaitable<BackendAnswer> submit(std::vector<std::byte> frame) override {
-    // Comes back to the waiter's executor by itself.
-    co_return co_await asio::co_spawn(pool_, run(std::move(frame)), asio::use_awaitable);
+  Submission submit(std::span<const std::byte> frame) override {
+    auto call = agent_->start(frame);
+    if (call.result != -ERESTART) return {.now = to_answer(call), .later = {}};
+    return {.now = {}, .later = finish(std::move(call))};
   }
 
   // What is under way ends soon, and somebody waits for it: left undone, they would for ever.
@@ -75,12 +80,20 @@ class ImageBackend : public Backend {
   }
 
  private:
-  asio::awaitable<BackendAnswer> run(std::vector<std::byte> frame) {
-    BackendAnswer answer{.error = 0, .frame = std::vector<std::byte>(SEVMON_MAX_FRAME_BYTES)};
-    const int result = agent_->frame(frame, answer.frame);
-    if (result < 0) answer.error = -result;
-    answer.frame.resize(static_cast<std::size_t>(result < 0 ? 0 : result));
-    co_return answer;
+  asio::awaitable<BackendAnswer> finish(ImageAgent::Call call) {
+    // Comes back to the waiter's executor by itself.
+    co_return co_await asio::co_spawn(pool_, run(std::move(call)), asio::use_awaitable);
+  }
+  asio::awaitable<BackendAnswer> run(ImageAgent::Call call) {
+    agent_->finish(call);
+    co_return to_answer(call);
+  }
+
+  static BackendAnswer to_answer(const ImageAgent::Call& call) {
+    if (call.result < 0) return {.error = -call.result, .frame = {}};
+    const auto bytes = call.answer();
+    if (bytes.size() > kMostCopied) return {.error = 0, .frame = {bytes, call.work}};
+    return {.error = 0, .frame = std::vector<std::byte>{bytes.begin(), bytes.end()}};
   }
 
   const std::unique_ptr<ImageAgent> agent_;

@@ -24,6 +24,9 @@ using asio::experimental::awaitable_operators::operator&&;
 // What a frame may come to occupy until its answer is written.
 constexpr std::size_t kWorstBytes = kMaxFrameBytes + sizeof(sevmon_envelope) + kMaxAnswerBytes;
 
+// Answers that one call writes; Asio passes on no more than 64 pieces, and each is two.
+constexpr std::size_t kMostAtOnce = 32;
+
 // How often to look again at a peer that is silent while its answers are still under way.
 constexpr std::chrono::milliseconds kIdleRecheck{50};
 
@@ -53,6 +56,7 @@ Relay::Relay(Socket socket, const Settings& settings, std::shared_ptr<Backend> b
       logs_{std::move(logs)},
       last_activity_{Clock::now()},
       stop_reading_{socket_.get_executor()},
+      part_{socket_.get_executor()},
       output_{socket_.get_executor()} {}
 
 asio::awaitable<void> Relay::run() {
@@ -60,6 +64,7 @@ asio::awaitable<void> Relay::run() {
   boost::system::error_code ignored;
   socket_.set_option(asio::ip::tcp::no_delay{true}, ignored);
   socket_.set_option(asio::socket_base::keep_alive{true}, ignored);
+  socket_.non_blocking(true, ignored);
   co_await (read_until_told() && write_answers());
   if (!aborted_) {
     if (last_notice_) co_await write_last_notice();
@@ -92,7 +97,7 @@ void Relay::end_with(std::int32_t notice, std::uint32_t tag) {
 }
 
 asio::awaitable<void> Relay::read_until_told() {
-  if (!reading_done_) co_await (read_frames() || idle_too_long() || stop_reading_.wait());
+  if (!reading_done_) co_await (read_frames() || watch_silence() || stop_reading_.wait());
   reading_done_ = true;
   output_.notify();
 }
@@ -100,103 +105,149 @@ asio::awaitable<void> Relay::read_until_told() {
 // GCC 12 miscompiles a co_await inside && or ||: each has its own statement here.
 asio::awaitable<void> Relay::read_frames() {
   while (!reading_done_) {
-    const bool more = co_await read_one();
+    const auto room = asio::buffer(in_) + in_bytes_;
+    is_reading_ = true;
+    const auto [error, bytes] = co_await socket_.async_read_some(room, kTuple);
+    is_reading_ = false;
+    if (error) co_return;
+    last_activity_ = Clock::now();
+    in_bytes_ += bytes;
+    const bool more = co_await take_frames();
+    flush();
     if (!more) co_return;
   }
 }
 
-asio::awaitable<bool> Relay::read_one() {
-  EnvelopeBytes envelope;
-  const std::span in{envelope};
-  bool arrived = co_await read_first_byte(in.first(1));
-  if (!arrived) co_return false;
-  arrived = co_await read_exactly(in.subspan(1));
-  if (!arrived) co_return false;
-  const auto announcement = common::decode_envelope(envelope, common::Direction::kToAgent);
+/// Hand over all frames that are there whole. @return whether to go on reading.
+asio::awaitable<bool> Relay::take_frames() {
+  std::size_t taken = 0;
+  while (const auto unit = next_unit(std::span{in_}.first(in_bytes_).subspan(taken))) {
+    // Back-pressure: nothing more is read before there is room for this one's answer.
+    auto shares = try_take_shares();
+    if (!shares) {
+      flush();  // what is answered shall not wait for that
+      shares = co_await take_shares();
+    }
+    if (reading_done_) co_return false;
+    submit(*unit, *std::move(shares));
+    taken += unit->size();
+  }
+  keep_rest(taken);
+  co_return !reading_done_;
+}
+
+/// What `in` begins with, if it is there whole. The stream's end, for this side, if it cannot be.
+std::optional<Relay::Unit> Relay::next_unit(std::span<const std::byte> in) {
+  if (in.size() < sizeof(sevmon_envelope)) return std::nullopt;
+  const auto announcement =
+      common::decode_envelope(in.first<sizeof(sevmon_envelope)>(), common::Direction::kToAgent);
   if (!announcement) {
     logs_->malformed.log(LogLevel::kWarning, peer_ + ": " + announcement.error().message());
     end_with(SEVMON_NOTICE_MALFORMED);
-    co_return false;
+    return std::nullopt;
   }
-  // Back-pressure: not one byte of the frame is read before there is room for its answer.
-  Taken taken{.tag = announcement->tag, .frame = {}, .own = {}, .everybodys = {}};
-  taken.own = co_await own_->take(kWorstBytes);
-  taken.everybodys = co_await everybody_->take(kWorstBytes);
-  taken.frame.resize(announcement->bytes);
-  arrived = co_await read_exactly(taken.frame);
-  if (!arrived) co_return false;
-  last_activity_ = Clock::now();
-  ++unanswered_;
-  asio::co_spawn(
-      socket_.get_executor(),
-      [self = shared_from_this(), taken = std::move(taken)]() mutable {
-        return self->answer(std::move(taken));
-      },
-      ReportException{"answering a frame"});
-  co_return true;
+  const auto rest = in.subspan(sizeof(sevmon_envelope));
+  if (rest.size() < announcement->bytes) return std::nullopt;
+  return Unit{.tag = announcement->tag, .frame = rest.first(announcement->bytes)};
 }
 
-// Waits as long as the peer likes; idle_too_long() is what ends it.
-asio::awaitable<bool> Relay::read_first_byte(std::span<std::byte> into) {
-  const auto [error, bytes] =
-      co_await asio::async_read(socket_, asio::buffer(into.data(), into.size()), kTuple);
-  if (!error) last_activity_ = Clock::now();
-  co_return !error;
+/// Part of a frame, whose time runs from its first byte on, however few follow at a time.
+void Relay::keep_rest(std::size_t taken) {
+  in_bytes_ -= taken;
+  std::copy_n(in_.begin() + static_cast<std::ptrdiff_t>(taken), in_bytes_, in_.begin());
+  const bool is_new = taken > 0 || !part_since_;
+  if (in_bytes_ == 0) {
+    part_since_.reset();
+  } else if (is_new) {
+    part_since_ = Clock::now();
+    part_.notify();
+  }
 }
 
-asio::awaitable<bool> Relay::read_exactly(std::span<std::byte> into) {
-  const auto read =
-      co_await within(settings_.deadlines.frame,
-                      asio::async_read(socket_, asio::buffer(into.data(), into.size()), kTuple));
-  if (read) co_return !std::get<0>(*read);
-  logs_->deadline.log(LogLevel::kWarning, peer_ + ": a frame did not arrive in time");
-  end_with(SEVMON_NOTICE_TIMEOUT);
-  co_return false;
+std::optional<Relay::Shares> Relay::try_take_shares() {
+  auto own = own_->try_take(kWorstBytes);
+  if (!own) return std::nullopt;
+  auto everybodys = everybody_->try_take(kWorstBytes);
+  if (!everybodys) return std::nullopt;
+  return Shares{*std::move(own), *std::move(everybodys)};
 }
 
-asio::awaitable<void> Relay::idle_too_long() {
-  const auto limit = settings_.deadlines.idle;
+asio::awaitable<Relay::Shares> Relay::take_shares() {
+  Shares shares;
+  shares.own = co_await own_->take(kWorstBytes);
+  shares.everybodys = co_await everybody_->take(kWorstBytes);
+  co_return shares;
+}
+
+/// Ends when the peer has been silent for too long: between two frames, or within one.
+asio::awaitable<void> Relay::watch_silence() {
   while (true) {
-    const auto since = Clock::now() - last_activity_;
-    if (unanswered_ == 0 && outgoing_.empty() && since >= limit) break;
-    const auto rest = std::chrono::ceil<std::chrono::milliseconds>(limit - since);
-    co_await sleep_for(std::max(rest, kIdleRecheck));
+    const auto ends = silence_ends();
+    const auto now = Clock::now();
+    if (ends <= now) break;
+    const auto rest = std::chrono::ceil<std::chrono::milliseconds>(ends - now);
+    co_await (sleep_for(std::max(rest, kIdleRecheck)) || part_.wait());
     const auto state = co_await asio::this_coro::cancellation_state;
     if (state.cancelled() != asio::cancellation_type::none) co_return;
   }
-  logs_->deadline.log(LogLevel::kInfo, peer_ + ": idle");
+  logs_->deadline.log(LogLevel::kInfo,
+                      peer_ + (part_since_ ? ": a frame did not arrive in time" : ": idle"));
   end_with(SEVMON_NOTICE_TIMEOUT);
 }
 
-asio::awaitable<void> Relay::answer(Taken taken) {
-  const std::uint32_t tag = taken.tag;
-  auto answer =
-      co_await within(settings_.deadlines.answer, backend_->submit(std::move(taken.frame)));
-  if (!answer) answer = BackendAnswer{.error = ETIMEDOUT, .frame = {}};
-  if (!answer->error &&
-      (answer->frame.size() < kMinFrameBytes || answer->frame.size() > kMaxAnswerBytes))
-    answer->error = EIO;
+asio::steady_timer::time_point Relay::silence_ends() const {
+  const auto now = Clock::now();
+  const auto& limits = settings_.deadlines;
+  // Whoever waits for the proxy or the agent is not silent.
+  if (!is_reading_) return now + std::min(limits.frame, limits.idle);
+  if (part_since_) return *part_since_ + limits.frame;
+  if (unanswered_ > 0 || !outgoing_.empty()) return now + kIdleRecheck;
+  return last_activity_ + limits.idle;
+}
+
+void Relay::submit(const Unit& unit, Shares shares) {
+  auto submission = backend_->submit(unit.frame);
+  ++unanswered_;
+  if (submission.now) return answer(unit.tag, *std::move(submission.now), std::move(shares));
+  asio::co_spawn(
+      socket_.get_executor(),
+      [self = shared_from_this(), tag = unit.tag, wait = std::move(submission.later),
+       shares = std::move(shares)]() mutable {
+        return self->answer_later(tag, std::move(wait), std::move(shares));
+      },
+      ReportException{"answering a frame"});
+}
+
+asio::awaitable<void> Relay::answer_later(std::uint32_t tag, asio::awaitable<BackendAnswer> wait,
+                                          Shares shares) {
+  auto answered = co_await within(settings_.deadlines.answer, std::move(wait));
+  if (!answered) answered = BackendAnswer{.error = ETIMEDOUT, .frame = {}};
+  answer(tag, *std::move(answered), std::move(shares));
+  flush();
+}
+
+void Relay::answer(std::uint32_t tag, BackendAnswer answer, Shares shares) {
+  const auto bytes = answer.frame.size();
+  if (!answer.error && (bytes < kMinFrameBytes || bytes > kMaxAnswerBytes)) answer.error = EIO;
   --unanswered_;
-  if (answer->error == ETIMEDOUT) {
+  if (answer.error == ETIMEDOUT) {
     logs_->deadline.log(LogLevel::kWarning, peer_ + ": the agent did not answer in time");
-    end_with(SEVMON_NOTICE_TIMEOUT, tag);
-    co_return;
+    return end_with(SEVMON_NOTICE_TIMEOUT, tag);
   }
-  Outgoing outgoing{.envelope = {},
-                    .frame = {},
-                    .own = std::move(taken.own),
-                    .everybodys = std::move(taken.everybodys)};
-  if (answer->error) {
-    const auto notice = notice_for(answer->error);
+  Outgoing outgoing{.envelope = {}, .frame = {}, .shares = std::move(shares)};
+  if (answer.error) {
+    const auto notice = notice_for(answer.error);
     logs_->backend.log(notice == SEVMON_NOTICE_INTERNAL ? LogLevel::kError : LogLevel::kDebug,
-                       peer_ + ": a frame failed: " + std::strerror(answer->error));
+                       peer_ + ": a frame failed: " + std::strerror(answer.error));
     outgoing.envelope = encode_notice(tag, notice);
   } else {
-    outgoing.envelope = encode_answer(tag, static_cast<std::uint32_t>(answer->frame.size()));
-    outgoing.frame = std::move(answer->frame);
-    if (outgoing.frame.front() == std::byte{SEVMON_FRAME_RESPONSE}) prove();
+    outgoing.envelope = encode_answer(tag, static_cast<std::uint32_t>(bytes));
+    outgoing.frame = std::move(answer.frame);
+    if (outgoing.frame.bytes().front() == std::byte{SEVMON_FRAME_RESPONSE}) prove();
   }
-  queue(std::move(outgoing));
+  outgoing.shares.own.shrink(outgoing.size());
+  outgoing.shares.everybodys.shrink(outgoing.size());
+  if (!aborted_) outgoing_.push_back(std::move(outgoing));
 }
 
 // Strangers who do not read their answers could else use up everybody's budget between them.
@@ -206,30 +257,60 @@ void Relay::prove() {
   own_->set_frames(settings_.limits.frames_per_connection);
 }
 
-void Relay::queue(Outgoing outgoing) {
-  const std::size_t bytes = sizeof(sevmon_envelope) + outgoing.frame.size();
-  outgoing.own.shrink(bytes);
-  outgoing.everybodys.shrink(bytes);
-  if (!aborted_) outgoing_.push_back(std::move(outgoing));
-  output_.notify();
+/// Write what the socket takes now; write_answers() sees to the rest.
+void Relay::flush() {
+  while (!outgoing_.empty() && !is_full_ && !aborted_) {
+    std::vector<asio::const_buffer> pieces;
+    pieces.reserve(2 * std::min(outgoing_.size(), kMostAtOnce));
+    for (const auto& outgoing : outgoing_) {
+      if (pieces.size() == 2 * kMostAtOnce) break;
+      const auto frame = outgoing.frame.bytes();
+      pieces.push_back(asio::buffer(outgoing.envelope));
+      pieces.push_back(asio::buffer(frame.data(), frame.size()));
+    }
+    // A part of the first may be gone already.
+    const auto of_envelope = std::min(front_written_, sizeof(sevmon_envelope));
+    pieces[0] += of_envelope;
+    pieces[1] += front_written_ - of_envelope;
+    boost::system::error_code error;
+    const auto written = socket_.write_some(pieces, error);
+    if (error == asio::error::would_block)
+      is_full_ = true;
+    else if (error)
+      abort();
+    else
+      drop_written(written);
+  }
+  if (is_full_ && !front_since_) front_since_ = Clock::now();
+  if (is_full_ || reading_done_) output_.notify();
 }
 
+void Relay::drop_written(std::size_t bytes) {
+  last_activity_ = Clock::now();
+  front_written_ += bytes;
+  while (!outgoing_.empty() && front_written_ >= outgoing_.front().size()) {
+    front_written_ -= outgoing_.front().size();
+    front_since_.reset();
+    outgoing_.pop_front();
+  }
+}
+
+/// Whenever the socket is full: wait until it takes more, with patience for one answer at a time.
 asio::awaitable<void> Relay::write_answers() {
   while (!aborted_) {
-    if (outgoing_.empty()) {
-      if (reading_done_ && unanswered_ == 0) co_return;
+    if (!is_full_) {
+      if (outgoing_.empty() && reading_done_ && unanswered_ == 0) co_return;
       co_await output_.wait();
       continue;
     }
-    const Outgoing outgoing = std::move(outgoing_.front());
-    outgoing_.pop_front();
-    const std::array<asio::const_buffer, 2> parts{asio::buffer(outgoing.envelope),
-                                                  asio::buffer(outgoing.frame)};
-    const auto written =
-        co_await within(settings_.deadlines.write, asio::async_write(socket_, parts, kTuple));
-    if (!written) logs_->deadline.log(LogLevel::kWarning, peer_ + ": does not read its answers");
-    if (!written || std::get<0>(*written)) abort();
-    last_activity_ = Clock::now();
+    const auto patience = std::chrono::ceil<std::chrono::milliseconds>(
+        *front_since_ + settings_.deadlines.write - Clock::now());
+    const auto writable = co_await within(
+        std::max(patience, {}), socket_.async_wait(asio::socket_base::wait_write, kTuple));
+    if (!writable) logs_->deadline.log(LogLevel::kWarning, peer_ + ": does not read its answers");
+    if (!writable || std::get<0>(*writable)) abort();
+    is_full_ = false;
+    flush();
   }
   outgoing_.clear();
 }

@@ -24,7 +24,9 @@ class XenBackend : public Backend, public std::enable_shared_from_this<XenBacken
   XenBackend(const asio::any_io_executor& executor, std::string path, std::size_t max_calls)
       : executor_{executor}, path_{std::move(path)}, max_calls_{max_calls} {}
 
-  asio::awaitable<BackendAnswer> submit(std::vector<std::byte> frame) override;
+  Submission submit(std::span<const std::byte> frame) override {
+    return {.now = {}, .later = call({frame.begin(), frame.end()})};
+  }
   void stop() override;
   std::string describe() const override { return "xen through " + path_; }
 
@@ -36,6 +38,7 @@ class XenBackend : public Backend, public std::enable_shared_from_this<XenBacken
   };
   using Socket = std::shared_ptr<SeqPacket::socket>;
 
+  asio::awaitable<BackendAnswer> call(std::vector<std::byte> frame);
   Socket connection();
   asio::awaitable<void> receive(Socket socket);
   bool take_reply(std::span<const std::byte> message);
@@ -52,7 +55,7 @@ class XenBackend : public Backend, public std::enable_shared_from_this<XenBacken
   LimitedLog helper_log_;
 };
 
-asio::awaitable<BackendAnswer> XenBackend::submit(std::vector<std::byte> frame) {
+asio::awaitable<BackendAnswer> XenBackend::call(std::vector<std::byte> frame) {
   const auto self = shared_from_this();
   if (calls_.size() >= max_calls_) co_return BackendAnswer{.error = EBUSY, .frame = {}};
   const Socket socket = connection();
@@ -119,8 +122,9 @@ asio::awaitable<void> XenBackend::receive(Socket socket) {
 bool XenBackend::take_reply(std::span<const std::byte> message) {
   const auto reply = decode_ipc_reply(message);
   if (!reply || !calls_.contains(reply->id)) return false;
-  finish(reply->id, BackendAnswer{.error = -reply->status,
-                                  .frame = {reply->frame.begin(), reply->frame.end()}});
+  finish(reply->id,
+         BackendAnswer{.error = -reply->status,
+                       .frame = std::vector<std::byte>{reply->frame.begin(), reply->frame.end()}});
   return true;
 }
 

@@ -54,20 +54,17 @@ class FakeBackend : public Backend {
  public:
   explicit FakeBackend(asio::any_io_executor executor) : executor_{std::move(executor)} {}
 
-  asio::awaitable<BackendAnswer> submit(Bytes frame) override {
+  Submission submit(std::span<const std::byte> frame) override {
     Order order;
     std::memcpy(&order, frame.data(), sizeof(order));
     ++submitted;
-    if (order.kind == Order::kFail) co_return BackendAnswer{.error = order.error, .frame = {}};
-    if (order.kind == Order::kSize)
-      co_return BackendAnswer{.error = 0, .frame = Bytes(order.number, std::byte{1})};
-    if (order.kind == Order::kHold) {
-      const auto held = std::make_shared<Signal>(executor_);
-      held_[order.number] = held;
-      co_await held->wait();
-      held_.erase(order.number);
-    }
-    co_return BackendAnswer{.error = 0, .frame = std::move(frame)};
+    Bytes copy{frame.begin(), frame.end()};
+    if (order.kind == Order::kHold)
+      return {.now = {}, .later = hold(order.number, std::move(copy))};
+    if (order.kind == Order::kFail)
+      return {.now = BackendAnswer{.error = order.error, .frame = {}}, .later = {}};
+    if (order.kind == Order::kSize) copy.assign(order.number, std::byte{1});
+    return {.now = BackendAnswer{.error = 0, .frame = std::move(copy)}, .later = {}};
   }
   void stop() override {}
   std::string describe() const override { return "fake"; }
@@ -78,6 +75,14 @@ class FakeBackend : public Backend {
   std::size_t submitted = 0;
 
  private:
+  asio::awaitable<BackendAnswer> hold(std::uint32_t number, Bytes frame) {
+    const auto held = std::make_shared<Signal>(executor_);
+    held_[number] = held;
+    co_await held->wait();
+    held_.erase(number);
+    co_return BackendAnswer{.error = 0, .frame = std::move(frame)};
+  }
+
   asio::any_io_executor executor_;
   std::map<std::uint32_t, std::shared_ptr<Signal>> held_;
 };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include <algorithm>
 #include <cstring>
 #include <mutex>
 #include <vector>
@@ -37,29 +38,35 @@ Result<void> check_machine() {
 
 }  // namespace
 
+/// As many as there ever were calls at once. Each goes back when its answer has been sent, which
+/// may be after the agent is gone.
+struct ImageAgent::SpareWork {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<sevmon_work>> works;
+
+  static std::shared_ptr<sevmon_work> take(const std::shared_ptr<SpareWork>& from) {
+    const auto give_back = [from](sevmon_work* work) {
+      std::unique_ptr<sevmon_work> mine{work};
+      const std::lock_guard lock{from->mutex};
+      from->works.push_back(std::move(mine));
+    };
+    const std::lock_guard lock{from->mutex};
+    if (from->works.empty()) return {new sevmon_work{}, give_back};
+    std::shared_ptr<sevmon_work> work{from->works.back().release(), give_back};
+    from->works.pop_back();
+    return work;
+  }
+};
+
 struct ImageAgent::Impl {
   Impl(MemoryImage opened, std::string its_path)
       : image{std::move(opened)}, path{std::move(its_path)} {}
   ~Impl() { sevmon_agent_end(&agent); }
 
-  using Work = std::unique_ptr<sevmon_work>;
-  Work take_work() {
-    const std::lock_guard lock{mutex};
-    if (spare.empty()) return std::make_unique<sevmon_work>();
-    Work work = std::move(spare.back());
-    spare.pop_back();
-    return work;
-  }
-  void give_back(Work work) {
-    const std::lock_guard lock{mutex};
-    spare.push_back(std::move(work));
-  }
-
   const MemoryImage image;
   const std::string path;
   sevmon_agent agent{};
-  std::mutex mutex;
-  std::vector<Work> spare;  // as many as there ever were calls at once
+  const std::shared_ptr<SpareWork> spare = std::make_shared<SpareWork>();
 };
 
 ImageAgent::ImageAgent(std::unique_ptr<Impl> impl) : impl_{std::move(impl)} {}
@@ -81,29 +88,41 @@ Result<std::unique_ptr<ImageAgent>> ImageAgent::open(const std::string& path,
 }
 
 int ImageAgent::frame(std::span<const std::byte> in, std::span<std::byte> out) {
-  if (in.size() < sizeof(sevmon_header) || in.size() > SEVMON_REQUEST_FRAME_BYTES ||
-      out.size() < SEVMON_MAX_FRAME_BYTES)
-    return -EINVAL;
-  auto work = impl_->take_work();
+  if (out.size() < SEVMON_MAX_FRAME_BYTES) return -EINVAL;
+  auto call = start(in);
+  finish(call);
+  if (call.result > 0) std::ranges::copy(call.answer(), out.begin());
+  return call.result;
+}
+
+std::span<const std::byte> ImageAgent::Call::answer() const {
+  return std::as_bytes(
+      std::span{sevmon_work_out(work.get()), static_cast<std::size_t>(std::max(result, 0))});
+}
+
+ImageAgent::Call ImageAgent::start(std::span<const std::byte> in) {
+  if (in.size() < sizeof(sevmon_header) || in.size() > SEVMON_REQUEST_FRAME_BYTES)
+    return {.result = -EINVAL};
+  Call call{.result = -EBUSY, .work = SpareWork::take(impl_->spare)};
   const ServingImage serving{impl_->image};
-  int result = -EBUSY;
-  for (int attempt = 0; result == -EBUSY && attempt <= kBusyRetries; ++attempt) {
-    std::memcpy(sevmon_work_in(work.get()), in.data(), in.size());
-    result = sevmon_agent_frame(&impl_->agent, work.get(), in.size());
+  for (int attempt = 0; call.result == -EBUSY && attempt <= kBusyRetries; ++attempt) {
+    std::memcpy(sevmon_work_in(call.work.get()), in.data(), in.size());
+    call.result = sevmon_agent_frame(&impl_->agent, call.work.get(), in.size());
   }
-  while (result == -ERESTART)
-    result = sevmon_agent_continue(&impl_->agent, work.get(), sevmon_work_token(work.get()));
-  if (result >= 0)
-    std::memcpy(out.data(), sevmon_work_out(work.get()), static_cast<std::size_t>(result));
-  impl_->give_back(std::move(work));
-  return result;
+  return call;
+}
+
+void ImageAgent::finish(Call& call) {
+  const ServingImage serving{impl_->image};
+  while (call.result == -ERESTART)
+    call.result =
+        sevmon_agent_continue(&impl_->agent, call.work.get(), sevmon_work_token(call.work.get()));
 }
 
 ImageAgent::LaneState ImageAgent::poll(sevmon_lane& lane) {
-  auto work = impl_->take_work();
+  const auto work = SpareWork::take(impl_->spare);
   const ServingImage serving{impl_->image};
   const auto state = sevmon_lane_poll(&impl_->agent, &lane, work.get());
-  impl_->give_back(std::move(work));
   switch (state) {
     case SEVMON_LANE_ANSWERED:
       return LaneState::kAnswered;

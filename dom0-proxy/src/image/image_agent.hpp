@@ -12,6 +12,7 @@
 #include <sevmon/result.hpp>
 
 struct sevmon_lane;
+struct sevmon_work;
 
 namespace sevmon::proxy {
 
@@ -35,6 +36,17 @@ class ImageAgent {
   /// hypercall: -EINVAL: size of `in` (16..1020) or of `out` (at least 62,012); -EBADMSG; -EBUSY.
   int frame(std::span<const std::byte> in, std::span<std::byte> out);
 
+  /// A frame on its way through the core, in private memory of its own, where its answer will be.
+  struct Call {
+    int result = 0;  // as frame()'s; -ERESTART: finish() has to go on
+    std::shared_ptr<sevmon_work> work{};
+    std::span<const std::byte> answer() const;  // with a result over 0: sealed, it stays so
+  };
+  /// Hand in one frame: all of it but a program's run, of which this does the first slice.
+  Call start(std::span<const std::byte> in);
+  /// As long as it takes, in slices.
+  void finish(Call& call);
+
   /// What sevmon_lane_poll() did. One thread at a time for each lane.
   enum class LaneState { kNothing, kAnswered, kRunning, kBlocked };
   LaneState poll(sevmon_lane& lane);
@@ -44,6 +56,7 @@ class ImageAgent {
 
  private:
   struct Impl;
+  struct SpareWork;
   explicit ImageAgent(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -30,12 +30,12 @@ std::optional<Error> ends_connection(std::int32_t notice) {
   return std::nullopt;
 }
 
-Response to_response(const common::ResponseView& view, std::vector<std::byte> body) {
-  Response response{.head = view.head, .body = std::move(body), .items = {}};
+Response to_response(const common::ResponseView& view, std::vector<std::byte> opened) {
+  Response response{.head = view.head, .body = std::move(opened), .items = {}};
   response.items.reserve(view.items.size());
+  const auto body = Session::body_in(response.body);
   for (const auto& place : view.items)
-    response.items.push_back(
-        {place.status, place.level, std::span{response.body}.subspan(place.offset, place.bytes)});
+    response.items.push_back({place.status, place.level, body.subspan(place.offset, place.bytes)});
   return response;
 }
 
@@ -118,17 +118,17 @@ Result<void> Connection::pump(Batch& batch) {
     const auto now = Clock::now();
     maybe_start_handshake(batch, now);
     if (auto ok = advance_handshake(batch, now); !ok) return ok;
-    if (auto ok = resend_due(now); !ok) return ok;
+    if (now >= next_look_)
+      if (auto ok = look_at_waiting(batch, now); !ok) return ok;
     if (auto ok = send_more(batch, now); !ok) return ok;
     if (batch.all_sent() && batch.done == batch.sent && !handshake_) return {};
     // Its time ran out between two looks at the clock, and there will be no other.
     if (is_closing_ && waiting() == 0 && !has_session(now))
       return Error{ErrorCode::kTimeout, "the session is over"};
-    if (auto ok = check_deadlines(batch, now); !ok) return ok;
     auto delivery = transport_->receive(wake());
     if (!delivery && delivery.error().code == ErrorCode::kTimeout) continue;
     if (!delivery) return broken(std::move(delivery).error());
-    if (auto ok = take(batch, *delivery); !ok) return ok;
+    if (auto ok = take(batch, *std::move(delivery)); !ok) return ok;
   }
 }
 
@@ -167,9 +167,22 @@ Result<void> Connection::send_more(Batch& batch, TimePoint now) {
                   .frame = std::move(frame),
                   .resend_at = {}};
     if (auto ok = send(entry.frame, entry.tag, now); !ok) return ok;
+    next_look_ = std::min(next_look_, entry.deadline);
     current().waiting.emplace(n, std::move(entry));
     ++stats_.frames_sent;
   }
+  return {};
+}
+
+/// What has come due since it was looked at last: mostly nothing, so it is not done at every turn.
+Result<void> Connection::look_at_waiting(const Batch& batch, TimePoint now) {
+  if (auto ok = resend_due(now); !ok) return ok;
+  if (auto ok = check_deadlines(batch, now); !ok) return ok;
+  next_look_ = TimePoint::max();
+  for_each_waiting([&](Session&, Waiting& entry) {
+    next_look_ = std::min(next_look_, entry.deadline);
+    if (entry.resend_at) next_look_ = std::min(next_look_, *entry.resend_at);
+  });
   return {};
 }
 
@@ -209,7 +222,7 @@ Result<void> Connection::check_deadlines(const Batch& batch, TimePoint now) cons
 
 // ---- Receiving ----
 
-Result<void> Connection::take(Batch& batch, const Delivery& delivery) {
+Result<void> Connection::take(Batch& batch, Delivery delivery) {
   stats_.bytes_received += sizeof(sevmon_envelope) + delivery.frame.size();
   if (auto why = ends_connection(delivery.notice)) return broken(*std::move(why));
   if (handshake_) {
@@ -226,9 +239,16 @@ Result<void> Connection::take(Batch& batch, const Delivery& delivery) {
     discard_forged(batch, header.error().detail);
     return {};
   }
-  for (const auto& session : sessions_)
-    if (auto body = session->open(*header, delivery.frame))
-      return take_answer(batch, *session, header->n, *std::move(body));
+  for (auto at = sessions_.begin(); at != sessions_.end(); ++at) {
+    if (!(*at)->is_for(*header)) continue;
+    // Opened where it is. An agent that started again may have given a number twice: then there is
+    // another session to try with the frame as it came.
+    const bool is_last = std::none_of(
+        at + 1, sessions_.end(), [&](const auto& session) { return session->is_for(*header); });
+    auto frame = is_last ? std::move(delivery.frame) : delivery.frame;
+    if ((*at)->open_in_place(*header, frame))
+      return take_answer(batch, **at, header->n, std::move(frame));
+  }
   if (header->type == SEVMON_FRAME_RESPONSE)
     discard_forged(batch, "frame: no session's tag");
   else
@@ -245,6 +265,7 @@ Result<void> Connection::take_notice(const Delivery& delivery) {
     if (delivery.notice == SEVMON_NOTICE_BUSY) {
       if (!entry.resend_at)
         entry.resend_at = Clock::now() + backoff(kBusyBackoff, std::min(entry.resends, 4u));
+      next_look_ = std::min(next_look_, *entry.resend_at);
       return;
     }
     // If it is true, the session is lost: the next exchange makes a new one.
@@ -256,18 +277,19 @@ Result<void> Connection::take_notice(const Delivery& delivery) {
 }
 
 Result<void> Connection::take_answer(Batch& batch, Session& session, std::uint64_t n,
-                                     std::vector<std::byte> body) {
+                                     std::vector<std::byte> opened) {
   const auto found = session.waiting.find(n);
   if (found == session.waiting.end()) {
     ++stats_.discarded;  // repeated, or given up: right, and too late
     return {};
   }
   const auto index = found->second.index;
-  auto view = common::decode_response(body, n, options_.size_class, found->second.request);
+  auto view = common::decode_response(Session::body_in(opened), n, options_.size_class,
+                                      found->second.request);
   session.waiting.erase(found);
   // The tag is the agent's, so this is no forgery, and no other answer will come.
   if (!view) return view.error();
-  if (auto ok = batch.work.put(index, to_response(*view, std::move(body))); !ok) return ok;
+  if (auto ok = batch.work.put(index, to_response(*view, std::move(opened))); !ok) return ok;
   ++batch.done;
   ++stats_.frames_received;
   if (options_.progress) options_.progress(batch.done, batch.total());
@@ -344,12 +366,8 @@ std::size_t Connection::waiting() const {
 }
 
 TimePoint Connection::wake() const {
-  auto wake = handshake_ ? handshake_->wake() : Clock::now() + options_.answer_timeout;
-  for_each_waiting([&](Session&, Waiting& entry) {
-    wake = std::min(wake, entry.deadline);
-    if (entry.resend_at) wake = std::min(wake, *entry.resend_at);
-  });
-  return wake;
+  return std::min(handshake_ ? handshake_->wake() : Clock::now() + options_.answer_timeout,
+                  next_look_);
 }
 
 Error Connection::broken(Error error) {

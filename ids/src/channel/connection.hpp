@@ -68,12 +68,13 @@ class Connection {
   common::Result<void> pump(Batch& batch);
   common::Result<void> send(std::span<const std::byte> frame, std::uint32_t tag, TimePoint now);
   common::Result<void> send_more(Batch& batch, TimePoint now);
+  common::Result<void> look_at_waiting(const Batch& batch, TimePoint now);
   common::Result<void> resend_due(TimePoint now);
   common::Result<void> check_deadlines(const Batch& batch, TimePoint now) const;
-  common::Result<void> take(Batch& batch, const Delivery& delivery);
+  common::Result<void> take(Batch& batch, Delivery delivery);
   common::Result<void> take_notice(const Delivery& delivery);
   common::Result<void> take_answer(Batch& batch, Session& session, std::uint64_t n,
-                                   std::vector<std::byte> body);
+                                   std::vector<std::byte> opened);
   void discard_forged(Batch& batch, std::string why);
 
   void maybe_start_handshake(const Batch& batch, TimePoint now);
@@ -95,6 +96,7 @@ class Connection {
   std::vector<std::unique_ptr<Session>> sessions_;  // the last is current, the others finish
   std::optional<Handshake> handshake_;
   TimePoint next_rekey_{};
+  TimePoint next_look_{};  // at what waits; nothing of it comes due before
   std::uint32_t next_tag_ = 1;
   ChannelStats stats_;
   std::optional<common::Error> broken_;  // the transport is gone: nothing works any more

@@ -63,20 +63,22 @@ Session::Sealed Session::seal(const sevmon_request_body& body) {
 
 std::optional<std::vector<std::byte>> Session::open(const sevmon_header& header,
                                                     std::span<const std::byte> frame) {
-  if (header.type != SEVMON_FRAME_RESPONSE || header.session != number_ ||
-      header.size_class != size_class_)
-    return std::nullopt;
-  common::Reader reader{frame};
-  const auto aad = reader.bytes(sizeof(sevmon_header));
-  const auto random = reader.bytes(SEVMON_XNONCE_BYTES);
-  const auto sealed = reader.bytes(reader.left());
-  if (reader.failed() || sealed.size() < Xaes::kTagBytes) return std::nullopt;
-  std::vector<std::byte> body(sealed.size() - Xaes::kTagBytes);
-  const auto nonce = make_nonce(as_u8(random).first<SEVMON_XNONCE_BYTES>(), header.n);
-  if (!responses_.open(nonce, as_u8(aad), as_u8(sealed), as_u8(std::span{body})))
-    return std::nullopt;
+  std::vector<std::byte> opened{frame.begin(), frame.end()};
+  if (!open_in_place(header, opened)) return std::nullopt;
+  const auto body = body_in(opened);
+  return std::vector<std::byte>{body.begin(), body.end()};
+}
+
+bool Session::open_in_place(const sevmon_header& header, std::span<std::byte> frame) {
+  if (!is_for(header) || frame.size() < SEVMON_SEALED_OVERHEAD) return false;
+  const auto bytes = as_u8(frame);
+  const auto aad = bytes.first<sizeof(sevmon_header)>();
+  const auto random = bytes.subspan<sizeof(sevmon_header), SEVMON_XNONCE_BYTES>();
+  const auto sealed = bytes.subspan(kBodyOffset);
+  const auto body = sealed.first(sealed.size() - Xaes::kTagBytes);
+  if (!responses_.open(make_nonce(random, header.n), aad, sealed, body)) return false;
   is_confirmed_ = true;
-  return body;
+  return true;
 }
 
 }  // namespace sevmon::ids

@@ -63,6 +63,20 @@ class Session {
   std::optional<std::vector<std::byte>> open(const sevmon_header& header,
                                              std::span<const std::byte> frame);
 
+  /// Whether open() would look at such a frame's tag.
+  bool is_for(const sevmon_header& header) const {
+    return header.type == SEVMON_FRAME_RESPONSE && header.session == number_ &&
+           header.size_class == size_class_;
+  }
+  /// The same in the frame's own memory: body_in() is then in clear. @return false as open() gives
+  /// nothing; a frame whose tag was wrong is spoilt.
+  [[nodiscard]] bool open_in_place(const sevmon_header& header, std::span<std::byte> frame);
+  static constexpr std::size_t kBodyOffset = SEVMON_BODY_OFFSET;
+  /// Of a whole RESPONSE.
+  static std::span<const std::byte> body_in(std::span<const std::byte> frame) {
+    return frame.subspan(kBodyOffset, frame.size() - SEVMON_SEALED_OVERHEAD);
+  }
+
   std::map<std::uint64_t, Waiting> waiting;  // by n
 
  private:

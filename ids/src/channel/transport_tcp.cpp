@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <future>
 #include <optional>
@@ -10,7 +15,6 @@
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/write.hpp>
 
 #include <sevmon/codec.hpp>
 #include <sevmon/cursor.hpp>
@@ -28,12 +32,18 @@ using common::Result;
 
 /// More than the deepest pipeline: over it send() waits for the peer.
 constexpr std::size_t kMaxQueuedBytes = 512 * 1024;
-/// One delivery of the greatest size, so that the peer never decides how much we hold.
-constexpr std::size_t kMaxBufferedBytes = sizeof(sevmon_envelope) + SEVMON_MAX_FRAME_BYTES;
+/// Frames leave together when they are this part of all that is under way: a call for each costs
+/// more than a frame's encryption, and if all waited for each other, one end would always idle.
+constexpr std::size_t kTogether = 8;
+/// What is read ahead. With one delivery of the greatest size besides it is all that the peer can
+/// have us hold.
+constexpr std::size_t kReadAheadBytes = 64 * 1024;
+/// A frame over this is read to where it stays, and nothing but the next envelope ahead of it.
+constexpr std::size_t kLargeFrameBytes = 16 * 1024;
 
 /// Reading and writing go on side by side whenever somebody waits for either: a relay that stops
-/// reading until its answers are taken cannot block us. Both stay under way when a deadline passes,
-/// so a frame of which half is there is not lost.
+/// reading until its answers are taken cannot block us. What was read when a deadline passes is
+/// kept, so a frame of which half is there is not lost.
 class TcpTransport : public FrameTransport {
  public:
   TcpTransport(const std::string& host, const std::string& port)
@@ -47,20 +57,29 @@ class TcpTransport : public FrameTransport {
   std::string describe() const override { return description_; }
 
  private:
-  void start_read();
-  void start_write();
+  bool read();
+  void write();
   /// Move bytes until something happened. @return false at the deadline.
   bool wait(Deadline deadline);
+  bool wants_to_read() const { return !read_error_ && in_end_ < in_.size(); }
+  std::span<const std::byte> unread() const {
+    return std::span{in_}.subspan(in_begin_, in_end_ - in_begin_);
+  }
+  void drop(std::size_t bytes);
   Result<std::optional<Delivery>> next_delivery();
+  Result<void> begin_delivery();
 
   std::string description_;
   asio::io_context io_;
-  tcp::socket socket_;
-  std::array<std::byte, kMaxBufferedBytes> in_;
-  std::size_t in_bytes_ = 0;
-  bool is_reading_ = false;
-  std::vector<std::byte> writing_;   // given to the socket
-  std::vector<std::byte> queued_;    // to go after it
+  tcp::socket socket_;  // connected by Asio; then the system's calls do
+  std::array<std::byte, kReadAheadBytes> in_;
+  std::size_t in_begin_ = 0, in_end_ = 0;
+  std::optional<Delivery> partial_;  // its envelope has come
+  std::size_t partial_bytes_ = 0;    // of its frame are there
+  std::vector<std::byte> queued_;
+  std::size_t written_ = 0;  // bytes of it are gone
+  std::size_t queued_frames_ = 0;
+  std::size_t under_way_ = 0;        // frames without an answer
   std::optional<Error> read_error_;  // after what is in the buffer
   std::optional<Error> write_error_;
   std::optional<Error> fatal_;
@@ -118,40 +137,68 @@ Result<void> TcpTransport::connect(const std::string& host, const std::string& p
   return {};
 }
 
-/// Wait for bytes, then take those that are there: nothing owns the buffer between two calls.
-void TcpTransport::start_read() {
-  if (is_reading_ || read_error_ || in_bytes_ == in_.size()) return;
-  is_reading_ = true;
-  socket_.async_wait(tcp::socket::wait_read, [this](error_code error) {
-    is_reading_ = false;
-    const auto room = std::span{in_}.subspan(in_bytes_);
-    if (!error) in_bytes_ += socket_.read_some(asio::buffer(room.data(), room.size()), error);
-    if (error == asio::error::eof)
-      read_error_ = Error{ErrorCode::kConnect, "the relay closed"};
-    else if (error && error != asio::error::would_block)
-      read_error_ = connection_error("receive", error);
-  });
+/// Take what is there, of the frame that is being read and of what follows it.
+/// @return whether there was anything, if only an end.
+bool TcpTransport::read() {
+  std::array<iovec, 2> into{};
+  std::size_t room = in_.size() - in_end_;
+  if (partial_) {
+    auto& frame = partial_->frame;
+    into[0] = {frame.data() + partial_bytes_, frame.size() - partial_bytes_};
+    if (frame.size() > kLargeFrameBytes && into[0].iov_len > 0)
+      room = std::min(room, sizeof(sevmon_envelope));
+  }
+  into[1] = {in_.data() + in_end_, room};
+  msghdr message{};
+  message.msg_iov = into.data();
+  message.msg_iovlen = into.size();
+  const auto got = ::recvmsg(socket_.native_handle(), &message, 0);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (got == 0) read_error_ = Error{ErrorCode::kConnect, "the relay closed"};
+  if (got < 0) read_error_ = connection_error("receive", {errno, boost::system::system_category()});
+  const auto bytes = static_cast<std::size_t>(std::max<ssize_t>(got, 0));
+  const auto of_frame = std::min(bytes, into[0].iov_len);
+  partial_bytes_ += of_frame;
+  in_end_ += bytes - of_frame;
+  return true;
 }
 
-void TcpTransport::start_write() {
-  if (!writing_.empty() || queued_.empty() || write_error_) return;
-  writing_.swap(queued_);
-  asio::async_write(socket_, asio::buffer(writing_), [this](const error_code& error, std::size_t) {
-    writing_.clear();
-    if (error) write_error_ = connection_error("send", error);
-  });
+/// What the socket takes now.
+void TcpTransport::write() {
+  queued_frames_ = 0;
+  const auto due = std::span{queued_}.subspan(written_);
+  if (due.empty() || write_error_) return;
+  const auto put = ::send(socket_.native_handle(), due.data(), due.size(), MSG_NOSIGNAL);
+  if (put < 0 && errno != EAGAIN && errno != EINTR)
+    write_error_ = connection_error("send", {errno, boost::system::system_category()});
+  written_ += static_cast<std::size_t>(std::max<ssize_t>(put, 0));
+  // What is gone goes when it is the greater part: never a byte is moved more than once.
+  if (2 * written_ < queued_.size() && !write_error_) return;
+  queued_.erase(queued_.begin(), queued_.begin() + static_cast<std::ptrdiff_t>(written_));
+  written_ = 0;
+  if (write_error_) queued_.clear();
 }
 
 bool TcpTransport::wait(Deadline deadline) {
-  start_write();
-  start_read();
-  io_.restart();
-  return io_.poll_one() > 0 || io_.run_one_until(deadline) > 0;
+  if (wants_to_read() && read()) return true;
+  write();
+  const bool waits_to_write = !queued_.empty();
+  const auto left = std::max(deadline - std::chrono::steady_clock::now(), Deadline::duration{});
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
+  const timespec patience{seconds.count(), (left - seconds).count()};
+  pollfd events{socket_.native_handle(), 0, 0};
+  if (wants_to_read()) events.events |= POLLIN;
+  if (waits_to_write) events.events |= POLLOUT;
+  const int ready = ::ppoll(&events, 1, &patience, nullptr);
+  if (ready == 0) return false;
+  if (waits_to_write) write();
+  if (wants_to_read()) read();
+  return true;
 }
 
 Result<void> TcpTransport::send(std::span<const std::byte> frame, std::uint32_t tag,
                                 Deadline deadline) {
-  while (!fatal_ && !write_error_ && queued_.size() + frame.size() > kMaxQueuedBytes)
+  while (!fatal_ && !write_error_ && queued_.size() - written_ + frame.size() > kMaxQueuedBytes)
     if (!wait(deadline)) return Error{ErrorCode::kTimeout, "the relay takes no more bytes"};
   if (fatal_) return *fatal_;
   if (write_error_) return *write_error_;
@@ -159,9 +206,9 @@ Result<void> TcpTransport::send(std::span<const std::byte> frame, std::uint32_t 
       {.bytes = static_cast<std::uint32_t>(frame.size()), .tag = tag, .status = 0, .zero = 0});
   queued_.insert(queued_.end(), envelope.begin(), envelope.end());
   queued_.insert(queued_.end(), frame.begin(), frame.end());
-  start_write();
-  io_.restart();
-  io_.poll();  // the socket usually takes it at once
+  ++under_way_;
+  // The rest goes when there is nothing to receive.
+  if (++queued_frames_ >= under_way_ / kTogether) write();
   return {};
 }
 
@@ -175,26 +222,48 @@ Result<Delivery> TcpTransport::receive(Deadline deadline) {
   }
 }
 
-/// The first delivery in the buffer, if it is there whole.
+void TcpTransport::drop(std::size_t bytes) {
+  in_begin_ += bytes;
+  if (in_begin_ == in_end_) in_begin_ = in_end_ = 0;
+}
+
+/// The first delivery, if it is there whole.
 Result<std::optional<Delivery>> TcpTransport::next_delivery() {
   if (fatal_) return *fatal_;
-  common::Reader reader{std::span{in_}.first(in_bytes_)};
-  const auto head = reader.bytes(sizeof(sevmon_envelope));
-  if (reader.failed()) return std::optional<Delivery>{};
+  if (!partial_)
+    if (auto begun = begin_delivery(); !begun) return begun.error();
+  if (!partial_) return std::optional<Delivery>{};
+  auto& frame = partial_->frame;
+  const auto more = std::min(frame.size() - partial_bytes_, unread().size());
+  std::copy_n(unread().begin(), more, frame.begin() + static_cast<std::ptrdiff_t>(partial_bytes_));
+  partial_bytes_ += more;
+  drop(more);
+  if (partial_bytes_ < frame.size()) return std::optional<Delivery>{};
+  if (under_way_ > 0) --under_way_;
+  return std::exchange(partial_, std::nullopt);
+}
+
+/// Its envelope, if that is there.
+Result<void> TcpTransport::begin_delivery() {
+  const auto in = unread();
+  if (in.size() < sizeof(sevmon_envelope)) {
+    // To the front, so that there is room behind it.
+    std::copy(in.begin(), in.end(), in_.begin());
+    in_begin_ = 0;
+    in_end_ = in.size();
+    return {};
+  }
   const auto envelope =
-      common::decode_envelope(head.first<sizeof(sevmon_envelope)>(), common::Direction::kToIds);
+      common::decode_envelope(in.first<sizeof(sevmon_envelope)>(), common::Direction::kToIds);
   if (!envelope) {
     // Where the next envelope starts nobody knows.
     fatal_ = Error{ErrorCode::kMalformed, "the relay's " + envelope.error().detail};
     return *fatal_;
   }
-  const auto frame = reader.bytes(envelope->bytes);
-  if (reader.failed()) return std::optional<Delivery>{};
-  Delivery delivery{envelope->tag, envelope->status, {frame.begin(), frame.end()}};
-  const auto taken = in_bytes_ - reader.left();
-  std::copy(in_.begin() + taken, in_.begin() + in_bytes_, in_.begin());
-  in_bytes_ -= taken;
-  return std::optional{std::move(delivery)};
+  drop(sizeof(sevmon_envelope));
+  partial_ = Delivery{envelope->tag, envelope->status, std::vector<std::byte>(envelope->bytes)};
+  partial_bytes_ = 0;
+  return {};
 }
 
 bool is_port(const std::string& port) {

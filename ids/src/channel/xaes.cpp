@@ -2,6 +2,7 @@
 #include "channel/xaes.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace sevmon::ids {
 
@@ -10,7 +11,8 @@ Xaes::Xaes(const Secret<32>& key) : ecb_{make_cipher_context()} {
       EVP_CIPHER_CTX_set_padding(ecb_.get(), 0) != 1)
     throw CryptoFailure{"OpenSSL: no AES-256-ECB"};
   // L = AES-256(K, 0^128);  K1 = L << 1, with 0x87 folded in if a bit fell out, in constant time.
-  const Block l = encrypt_block(Block{});
+  Block l;
+  encrypt_block(Block{}, l.edit());
   const auto in = l.view();
   const auto out = k1_.edit();
   for (std::size_t i = 0; i < 15; ++i)
@@ -18,29 +20,23 @@ Xaes::Xaes(const Secret<32>& key) : ecb_{make_cipher_context()} {
   out[15] = static_cast<std::uint8_t>(in[15] << 1 ^ (0x87 & -(in[0] >> 7)));
 }
 
-Xaes::Block Xaes::encrypt_block(const Block& block) {
-  Block out;
+void Xaes::encrypt_block(const Block& block, std::span<std::uint8_t, 16> out) {
   int bytes = 0;
   if (EVP_EncryptUpdate(ecb_.get(), out.data(), &bytes, block.data(), 16) != 1 || bytes != 16)
     throw CryptoFailure{"OpenSSL: AES-256-ECB"};
-  return out;
 }
 
-Secret<32> Xaes::derive_key(std::span<const std::uint8_t, 12> nonce) {
-  Secret<32> key;
+const Secret<32>& Xaes::derive_key(std::span<const std::uint8_t, 12> nonce) {
   for (std::uint8_t i = 1; i <= 2; ++i) {
     // M1 = 0x00 || 0x01 || "X" || 0x00 || N[:12];  M2 likewise with 0x02.
-    Block m;
-    const auto bytes = m.edit();
-    bytes[1] = i;
-    bytes[2] = 'X';
-    std::ranges::copy(nonce, bytes.begin() + 4);
+    const auto m = block_.edit();
+    std::ranges::copy(std::array<std::uint8_t, 4>{0, i, 'X', 0}, m.begin());
+    std::ranges::copy(nonce, m.begin() + 4);
     // Kx = AES-256(K, M1 ^ K1) || AES-256(K, M2 ^ K1)
-    for (std::size_t j = 0; j < 16; ++j) bytes[j] ^= k1_.view()[j];
-    const Block half = encrypt_block(m);
-    std::ranges::copy(half.view(), key.edit().begin() + (i - 1) * 16);
+    for (std::size_t j = 0; j < 16; ++j) m[j] ^= k1_.view()[j];
+    encrypt_block(block_, std::span{key_.data() + (i - 1) * 16, 16}.first<16>());
   }
-  return key;
+  return key_;
 }
 
 void Xaes::seal(Nonce nonce, ByteView aad, ByteView plaintext, std::span<std::uint8_t> out) {

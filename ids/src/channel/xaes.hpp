@@ -23,15 +23,18 @@ class Xaes {
   /// `out` has sealed.size() - kTagBytes bytes; it is zeroed when the tag is wrong.
   [[nodiscard]] bool open(Nonce nonce, ByteView aad, ByteView sealed, std::span<std::uint8_t> out);
 
-  /// The message's key, from the nonce's first 12 bytes.
-  Secret<32> derive_key(std::span<const std::uint8_t, 12> nonce);
+  /// The message's key, from the nonce's first 12 bytes; until the next call.
+  const Secret<32>& derive_key(std::span<const std::uint8_t, 12> nonce);
 
  private:
   using Block = Secret<16>;
-  Block encrypt_block(const Block& block);
+  void encrypt_block(const Block& block, std::span<std::uint8_t, 16> out);
 
   CipherContext ecb_;  // holds the session's key; OpenSSL wipes it
   Block k1_;
+  // Of the message at hand: locked memory is too dear to be taken anew for each.
+  Block block_;
+  Secret<32> key_;
   AesGcm gcm_;
 };
 
