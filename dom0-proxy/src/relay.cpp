@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/read.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <cstring>
 
@@ -126,6 +126,9 @@ asio::awaitable<bool> Relay::take_frames() {
     auto shares = try_take_shares();
     if (!shares) {
       flush();  // what is answered shall not wait for that
+      // Others' turn: who asks without end, and has room again at once, would else have them all.
+      co_await asio::post(socket_.get_executor(), asio::use_awaitable);
+      if (reading_done_) co_return false;
       shares = co_await take_shares();
     }
     if (reading_done_) co_return false;
