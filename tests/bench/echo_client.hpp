@@ -42,6 +42,12 @@ class Socket {
       bytes = bytes.subspan(static_cast<std::size_t>(put));
     }
   }
+  /// What is there, or comes first. @return its bytes.
+  std::size_t read_some(std::span<std::uint8_t> bytes) {
+    const auto got = recv(fd_, bytes.data(), bytes.size(), 0);
+    if (got <= 0) throw std::runtime_error{"the connection broke"};
+    return static_cast<std::size_t>(got);
+  }
   void read(std::span<std::uint8_t> bytes) {
     while (!bytes.empty()) {
       const auto got = recv(fd_, bytes.data(), bytes.size(), 0);
