@@ -131,10 +131,9 @@ static int cf_check policy_pci(uint32_t machine_bdf)
  */
 static int cf_check policy_unplug_pci(uint32_t machine_bdf)
 {
-    const pci_sbdf_t sbdf = { .sbdf = machine_bdf };
-    const unsigned long *ro_map = pci_get_ro_map(sbdf.seg);
+    const unsigned long *ro_map = pci_get_ro_map(machine_bdf >> 16);
 
-    if ( ro_map && test_bit(sbdf.bdf, ro_map) )
+    if ( ro_map && test_bit(machine_bdf & 0xffff, ro_map) )
         return -EPERM;
 
     return hardware();
