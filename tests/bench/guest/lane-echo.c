@@ -56,6 +56,11 @@ uint32_t sevmon_work_token(const struct sevmon_work *w)
     return w->token;
 }
 
+void sevmon_work_set_way(struct sevmon_work *w, const void *way)
+{
+    w->way = way;
+}
+
 uint8_t *sevmon_work_in(struct sevmon_work *w)
 {
     return w->in + SEVMON_FRAME_SHIFT;
