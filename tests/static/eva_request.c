@@ -28,6 +28,9 @@ static bool skips_answer, skips_page;
             \from ((const char *)from)[0 .. bytes - 1]; */
 void eva_copy(void *to, const void *from, size_t bytes);
 
+/* The types of items whose payload follows end with it. */
+#define LAST_PROGRAM_ITEM SEVMON_ITEM_PROGRAM_COLLECT
+
 #define memcpy eva_copy
 #include "request.c"
 #undef memcpy
@@ -64,6 +67,27 @@ unsigned int sevmon_demand_check(struct sevmon_agent *agent,
                                          SEVMON_STATUS_REFUSED);
 }
 
+unsigned int sevmon_schedule(struct sevmon_agent *agent,
+                             struct sevmon_ids *ids,
+                             const struct sevmon_request_head *head,
+                             const struct sevmon_item *item)
+{
+    return Frama_C_unsigned_int_interval(SEVMON_STATUS_OK,
+                                         SEVMON_STATUS_REFUSED);
+}
+
+uint32_t sevmon_standing_collect(struct sevmon_ids *ids, uint64_t seen,
+                                 uint8_t *out, uint32_t room_bytes)
+{
+    if ( room_bytes < sizeof(struct sevmon_collected) ||
+         Frama_C_nondet(0, 1) )
+        return 0;
+    eva_any(out, room_bytes);
+
+    return Frama_C_unsigned_int_interval(sizeof(struct sevmon_collected),
+                                         room_bytes);
+}
+
 /*@ requires \valid(out) && \valid(level);
     requires \initialized(&root->frame) && \initialized(&root->levels);
     requires root->levels == 4 || root->levels == 5;
@@ -91,22 +115,29 @@ static bool is_valid_head(const struct sevmon_request_body *body);
 
 /*@ requires \valid(answer) && \valid_read(item) && \valid(result);
     requires \initialized((const char *)item + (0 .. sizeof(*item) - 1));
-    requires skips_answer || answer->data_bytes <= room_bytes;
-    requires skips_answer || \valid(answer->data + (0 .. room_bytes - 1));
+    requires skips_answer || answer->data_bytes <= answer->room_bytes;
+    requires skips_answer ||
+             \valid(answer->data + (0 .. answer->room_bytes - 1));
+    requires answer->scratch->late_pages <= SEVMON_LATE_PAGES;
     assigns result->status, result->level, result->bytes,
-            answer->data_bytes, answer->full, answer->close,
-            answer->data[0 .. room_bytes - 1] \from *item, *answer;
-    ensures skips_answer || answer->data_bytes <= room_bytes;
+            answer->data_bytes, answer->more_bytes, answer->zeroed,
+            answer->full, answer->close, answer->goes_on,
+            answer->scratch->late[0 .. SEVMON_LATE_PAGES - 1],
+            answer->scratch->late_pages,
+            answer->data[0 .. answer->room_bytes - 1] \from *item, *answer;
+    ensures skips_answer || answer->data_bytes <= answer->room_bytes;
     ensures skips_answer ||
-            \initialized(answer->data + (0 .. room_bytes - 1));
+            \initialized(answer->data + (0 .. answer->room_bytes - 1));
     ensures \initialized(&result->status) && \initialized(&result->level) &&
             \initialized(&result->bytes) &&
             \initialized(&answer->data_bytes);
+    ensures answer->scratch->late_pages <= SEVMON_LATE_PAGES;
     ensures (answer->full == 0 || answer->full == 1) &&
+            (answer->zeroed == 0 || answer->zeroed == 1) &&
+            (answer->goes_on == 0 || answer->goes_on == 1) &&
             (answer->close == 0 || answer->close == 1); */
 static void answer_item(struct answer *answer, const struct sevmon_item *item,
-                        struct sevmon_item_result *result,
-                        uint32_t room_bytes);
+                        struct sevmon_item_result *result);
 
 void eva_walk(void)
 {
@@ -158,12 +189,11 @@ void eva_head(void)
         }
     /* One can have a payload, whose end is where zeros begin. */
     for ( bytes = 0; bytes <= SEVMON_MAX_PAYLOAD_BYTES; bytes++ )
-        any_single(SEVMON_ITEM_PROGRAM_BEGIN, SEVMON_ITEM_PROGRAM_RUN, bytes,
-                   bytes);
-    any_single(SEVMON_ITEM_PROGRAM_BEGIN, SEVMON_ITEM_PROGRAM_RUN,
+        any_single(SEVMON_ITEM_PROGRAM_BEGIN, LAST_PROGRAM_ITEM, bytes, bytes);
+    any_single(SEVMON_ITEM_PROGRAM_BEGIN, LAST_PROGRAM_ITEM,
                SEVMON_MAX_PAYLOAD_BYTES + 1, 0xffff);
     any_single(0, SEVMON_ITEM_PROGRAM_BEGIN - 1, 0, 0xffff);
-    any_single(SEVMON_ITEM_PROGRAM_RUN + 1, 0xff, 0, 0xffff);
+    any_single(LAST_PROGRAM_ITEM + 1, 0xff, 0, 0xffff);
     eva_any(&body, sizeof(body));
     body.head.items =
         Frama_C_unsigned_int_interval(SEVMON_MAX_ITEMS + 1, 0xffff);
@@ -193,6 +223,7 @@ static void run(struct sevmon_item item, uint32_t room_bytes, uint32_t first,
         .head = &head,
         .data = data + sizeof(data) - room_bytes,
         .data_bytes = Frama_C_unsigned_int_interval(first, last),
+        .room_bytes = room_bytes,
         .full = Frama_C_unsigned_int_interval(0, 1),
     };
 
@@ -204,7 +235,7 @@ static void run(struct sevmon_item item, uint32_t room_bytes, uint32_t first,
     if ( eva_host.target_get(SEVMON_DOMID_DOM0, &target) )
         return;
 
-    answer_item(&answer, &item, &result, room_bytes);
+    answer_item(&answer, &item, &result);
 }
 
 /* What a read takes up is in the item: one of the two numbers. */
@@ -244,7 +275,7 @@ static void others(uint32_t room_bytes)
         item.type = type;
         run(item, room_bytes, 0, room_bytes);
     }
-    for ( type = SEVMON_ITEM_PROGRAM_BEGIN; type <= SEVMON_ITEM_PROGRAM_RUN;
+    for ( type = SEVMON_ITEM_PROGRAM_BEGIN; type <= LAST_PROGRAM_ITEM;
           type++ )
     {
         item.type = type;
@@ -253,8 +284,7 @@ static void others(uint32_t room_bytes)
     item.type = Frama_C_unsigned_int_interval(SEVMON_ITEM_CLOSE + 1,
                                               SEVMON_ITEM_PROGRAM_BEGIN - 1);
     run(item, room_bytes, 0, room_bytes);
-    item.type = Frama_C_unsigned_int_interval(SEVMON_ITEM_PROGRAM_RUN + 1,
-                                              0xff);
+    item.type = Frama_C_unsigned_int_interval(LAST_PROGRAM_ITEM + 1, 0xff);
     run(item, room_bytes, 0, room_bytes);
 }
 
