@@ -23,12 +23,9 @@ std::string text(const ids::ProgramCheck& check) {
 
 ids::ProgramCheck check_file(const std::string& path, const std::string& kernel) {
   FakeTarget target{kernel};
-  target.symbols = {{"init_task", 0xffffffff82a10000},
-                    {"init_pid_ns", 0xffffffff82a18000},
-                    {"init_uts_ns", 0xffffffff82a20000},
-                    {"modules", 0xffffffff82a28000},
-                    {"module_kset", 0xffffffff82a29000},
-                    {"mod_tree", 0xffffffff82a2a000},
+  target.symbols = {{"init_task", 0xffffffff82a10000},   {"init_pid_ns", 0xffffffff82a18000},
+                    {"init_uts_ns", 0xffffffff82a20000}, {"modules", 0xffffffff82a28000},
+                    {"module_kset", 0xffffffff82a29000}, {"mod_tree", 0xffffffff82a2a000},
                     {"first", 0xffffffff82a30000}};
   const auto object = ids::ProgramObject::load(path);
   EXPECT_TRUE(object) << object.error().message();
