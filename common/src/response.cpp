@@ -105,8 +105,8 @@ Result<std::vector<ItemPlace>> place_items(const sevmon_request_body& request,
     const auto offset = layout.place(bytes);
     // All of the data is looked at, whatever was asked for and was there: the relay sees how long
     // it takes until the next request.
-    if (is_read(item) && results[i].status != SEVMON_STATUS_OK &&
-        !is_zero_throughout(data.subspan(offset, bytes)))
+    const bool is_zero = is_zero_throughout(data.subspan(offset, bytes));
+    if (is_read(item) && results[i].status != SEVMON_STATUS_OK && !is_zero)
       return malformed_item(i, "a failed read with data");
     if (item.type == SEVMON_ITEM_PROGRAM_RUN && results[i].status == SEVMON_STATUS_OK &&
         !fits(Reader{data}.take<sevmon_run_report>(), bytes))
