@@ -7,10 +7,12 @@ a line with its time; the end counts them as meson does. Needs what scripts/test
 """
 
 import argparse
+import atexit
 import importlib
 import pathlib
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import unittest
@@ -58,6 +60,18 @@ class Lines(unittest.TestResult):
         self._line("SKIP", test, f": {reason}")
 
 
+def run(names, part):
+    """Run the tests of these modules whose names have `part` in them."""
+    result = Lines()
+    for name in names:
+        suite = unittest.TestSuite()
+        for case_suite in unittest.defaultTestLoader.loadTestsFromModule(
+                importlib.import_module(f"test_{name}")):
+            suite.addTests(t for t in case_suite if part in str(t))
+        suite.run(result)
+    return result
+
+
 def main():
     # Ended by timeout(1): guests.py then ends its virtual machines. (unittest catches SystemExit.)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -74,13 +88,12 @@ def main():
     import lab
     lab.FULL = options.full
     lab.XEN_RELEASE = options.xen
-    result = Lines()
-    for name in names:
-        suite = unittest.TestSuite()
-        for case_suite in unittest.defaultTestLoader.loadTestsFromModule(
-                importlib.import_module(f"test_{name}")):
-            suite.addTests(t for t in case_suite if options.k in str(t))
-        suite.run(result)
+    # One place for all that tests put into files, their keys above all. It goes when this process
+    # ends, after the machines that still use it: the last registered is the first called.
+    made = tempfile.TemporaryDirectory(prefix="sevmon-tests-")
+    atexit.register(made.cleanup)
+    tempfile.tempdir = made.name
+    result = run(names, options.k)
     print(f"\nOk: {result.ok}\nFail: {result.bad}\nSkipped: {len(result.skipped)}")
     return 1 if result.bad or result.ok == 0 else 0
 
