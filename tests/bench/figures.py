@@ -4,7 +4,8 @@
 BASELINES = {"memcpy": "memcpy", "openssl": "OpenSSL", "gcm": "AES-GCM alone",
              "x25519": "one X25519", "x25519_pair": "OpenSSL's two", "openssl_open": "OpenSSL",
              "checksum_c_bpf": "C", "sort_c_bpf": "C", "chase_c_bpf": "C",
-             "commit_bpf": "all slices",
+             "line_checksum_c_bpf": "C", "line_checksum_other_bpf": "DPDK's",
+             "line_chase_c_bpf": "C", "line_chase_other_bpf": "DPDK's", "commit_bpf": "all slices",
              "null": "null call", "tcp_echo": "echo", "ps_echo": "echo", "alone": "alone",
              "tcp": "TCP", "tcp_bulk": "TCP"}
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "bench/other_interpreter.hpp"
 #include "bench/program_work.hpp"
 #include "check.h"
 #include "program.h"
@@ -25,11 +26,15 @@ void require(bool holds, const char* what) {
 /// A work's buffer, its last number, and what it costs in the agent.
 class WorkBench {
  public:
-  explicit WorkBench(ProgramWork work) : work_{std::move(work)} {
+  WorkBench(ProgramWork work, const OtherInterpreter* other) : work_{std::move(work)} {
     const auto in_agent = interpret();
     const auto buffer = buffer_;
     require(in_agent.second == native().second, "the interpreter and C++ differ");
     require(buffer == buffer_, "the interpreter and C++ leave other words");
+    if (other == nullptr || work_.has_loop) return;
+    const auto& insns = work_.program.insns();
+    other_ = other->load(insns.data(), work_.program.count(), work_.words.size() * 8);
+    require(in_agent.second == in_other().second, "the two interpreters differ");
   }
 
   const ProgramWork& work() const { return work_; }
@@ -48,6 +53,13 @@ class WorkBench {
     require(run_->state == SEVMON_RUN_DONE, "a program did not end by itself");
     return {ns, run_->reg[0]};
   }
+  bool has_other() const { return other_ != nullptr; }
+  std::pair<std::uint64_t, std::uint64_t> in_other() {
+    buffer_ = work_.words;
+    std::uint64_t number = 0;
+    const auto ns = time_of([&] { number = other_(buffer_.data()); });
+    return {ns, number};
+  }
   std::pair<std::uint64_t, std::uint64_t> native() {
     buffer_ = work_.words;
     std::uint64_t number = 0;
@@ -60,6 +72,7 @@ class WorkBench {
   ProgramWork work_;
   std::vector<std::uint64_t> buffer_;
   std::unique_ptr<sevmon_bpf_run> run_ = std::make_unique<sevmon_bpf_run>();
+  OtherInterpreter::Program other_;
 };
 
 /// `per` in one run of `one`, which returns nanoseconds; `runs` of them in a round.
@@ -76,8 +89,8 @@ Row program_row(std::string id, std::string title, std::string unit, double per,
   return row;
 }
 
-void add_work(Rounds& rounds, ProgramWork work, unsigned runs) {
-  const auto bench = std::make_shared<WorkBench>(std::move(work));
+void add_work(Rounds& rounds, ProgramWork work, unsigned runs, const OtherInterpreter* other) {
+  const auto bench = std::make_shared<WorkBench>(std::move(work), other);
   const std::string id = bench->work().id;
   const auto add = [&](const std::string& name, const std::string& how, auto one,
                        std::vector<std::string> baselines) {
@@ -87,8 +100,16 @@ void add_work(Rounds& rounds, ProgramWork work, unsigned runs) {
     rounds.add(std::move(row));
   };
   add(id + "_c_bpf", ", C", [bench] { return bench->native().first; }, {});
-  add(id + "_bpf", ", agent's interpreter", [bench] { return bench->interpret().first; },
-      {id + "_c_bpf"});
+  std::vector<std::string> baselines{id + "_c_bpf"};
+  if (bench->has_other()) {
+    const auto name = id + "_other_bpf";
+    add(
+        name, ", DPDK's", [bench] { return bench->in_other().first; }, baselines);
+    baselines.push_back(name);
+  }
+  add(
+      id + "_bpf", ", agent's interpreter", [bench] { return bench->interpret().first; },
+      baselines);
 }
 
 /// The check of the largest image with the instructions that are the slowest to verify.
@@ -167,8 +188,12 @@ void add_commit(Rounds& rounds, unsigned runs) {
 
 }  // namespace
 
-void add_program_rows(Rounds& rounds, unsigned runs) {
-  for (auto* make : {checksum_work, sort_work, chase_work}) add_work(rounds, make(), runs);
+void add_program_rows(Rounds& rounds, unsigned runs, const std::string& other) {
+  std::unique_ptr<OtherInterpreter> interpreter;
+  if (!other.empty()) interpreter = std::make_unique<OtherInterpreter>(other);
+  for (auto* make :
+       {checksum_work, sort_work, chase_work, straight_checksum_work, straight_chase_work})
+    add_work(rounds, make(), runs, interpreter.get());
   add_commit(rounds, runs);
 }
 

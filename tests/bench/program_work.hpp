@@ -21,6 +21,7 @@ struct ProgramWork {
   std::vector<std::uint64_t> words;  // copied before each run
   tests::BpfProgram program;         // r1: the words, r2: their bytes; all of them are its own
   std::uint64_t (*native)(std::span<std::uint64_t> words);
+  bool has_loop = true;
 };
 
 inline std::vector<std::uint64_t> random_words(std::size_t count) {
@@ -85,6 +86,42 @@ inline ProgramWork chase_work() {
             for (std::size_t i = 1; i < words.size(); ++i) at = words[at];
             return at;
           }};
+}
+
+// The same kinds of work without a jump, for interpreters whose checks take no loops.
+
+inline ProgramWork straight_checksum_work() {
+  constexpr std::int16_t kWords = 1024;
+  tests::BpfProgram program;
+  program.mov(0, 0);
+  for (std::int16_t i = 0; i < kWords; ++i) {
+    program.add(BPF_LDX | BPF_MEM | BPF_DW, 3, 1, i * 8).add(BPF_ALU64 | BPF_XOR | BPF_X, 0, 3);
+    program.add(BPF_ALU64 | BPF_MUL, 0, 0, 0, 435);
+  }
+  auto work = checksum_work();
+  return {"line_checksum", "checksum, unrolled", random_words(kWords),
+          program.exit(),  work.native,          false};
+}
+
+inline ProgramWork straight_chase_work() {
+  constexpr int kWords = 512, kSteps = 768;
+  tests::BpfProgram program;
+  program.mov(0, 0);
+  for (int i = 0; i < kSteps; ++i) {
+    program.add(BPF_ALU64 | BPF_AND, 0, 0, 0, kWords - 1).add(BPF_ALU64 | BPF_LSH, 0, 0, 0, 3);
+    program.mov_reg(3, 1).add(BPF_ALU64 | BPF_ADD | BPF_X, 3, 0);
+    program.add(BPF_LDX | BPF_MEM | BPF_DW, 0, 3);
+  }
+  return {"line_chase",
+          "pointer chase, unrolled",
+          random_words(kWords),
+          program.exit(),
+          [](std::span<std::uint64_t> words) {
+            std::uint64_t at = 0;
+            for (int i = 0; i < kSteps; ++i) at = words[at & (kWords - 1)];
+            return at;
+          },
+          false};
 }
 
 }  // namespace sevmon::bench
