@@ -11,10 +11,7 @@
 #include <sevmon/program.bpf.h>
 
 #include "modules.h"
-
-struct list_head {
-  struct list_head *next, *prev;
-} SEVMON_KERNEL_TYPE;
+#include "walk.bpf.h"
 
 struct rb_node {
   unsigned long __rb_parent_color;
@@ -110,9 +107,6 @@ typedef const struct module *module_t;
 #define MAX_DEPTH 64
 #define MAX_USERS 2048 /* of one module */
 
-#define OFFSET(type, member) \
-  __builtin_preserve_field_info(((type *)0)->member, BPF_FIELD_BYTE_OFFSET)
-
 /* What a run leaves here, no other reads. */
 static struct sevmon_module_words words; /* that were not given yet */
 /* Nodes of the tree that are to be looked at, and their parents. */
@@ -129,16 +123,6 @@ struct walk {
 struct ring {
   __u64 head, at, next;
 };
-
-static __always_inline bool is_kernel_pointer(__u64 pointer) {
-  return pointer >= 0xff00000000000000 && pointer < 0xfffffffffff00000 && pointer % 8 == 0;
-}
-
-static __always_inline void tear(struct walk *walk, __u64 address, __u32 reason) {
-  if (walk->trailer.tears++) return;
-  walk->trailer.torn = address;
-  walk->trailer.reason = reason;
-}
 
 /* ---- What is given ---- */
 
@@ -386,7 +370,7 @@ static __always_inline bool visit(struct walk *walk, struct tree *tree) {
   else if (!give(walk, owner, 0))
     return false;
   if (!push(tree, right, (__u64)node) || !push(tree, left, (__u64)node))
-    tear(walk, (__u64)node, SEVMON_MODULES_TEAR_DEPTH);
+    tear(walk, node, SEVMON_MODULES_TEAR_DEPTH);
   return true;
 }
 
@@ -395,7 +379,7 @@ static __noinline bool walk_tree(struct walk *walk) {
   __u64 top = 0;
 
   if (bpf_core_read(&tree.which, sizeof(tree.which), &mod_tree.root.seq)) {
-    tear(walk, (__u64)&mod_tree, SEVMON_MODULES_TEAR_READ);
+    tear(walk, &mod_tree, SEVMON_MODULES_TEAR_READ);
     return true;
   }
   tree.which &= 1;
@@ -404,7 +388,7 @@ static __noinline bool walk_tree(struct walk *walk) {
                       OFFSET(struct latch_tree_root, tree) +
                       tree.which * bpf_core_type_size(struct rb_root) +
                       OFFSET(struct rb_root, rb_node))) {
-    tear(walk, (__u64)&mod_tree, SEVMON_MODULES_TEAR_READ);
+    tear(walk, &mod_tree, SEVMON_MODULES_TEAR_READ);
     return true;
   }
   push(&tree, top, 0);
@@ -412,7 +396,7 @@ static __noinline bool walk_tree(struct walk *walk) {
     if (!tree.depth) return flush(walk);
     if (!visit(walk, &tree)) return false;
   }
-  tear(walk, (__u64)&mod_tree, SEVMON_MODULES_TEAR_MANY);
+  tear(walk, &mod_tree, SEVMON_MODULES_TEAR_MANY);
   return flush(walk);
 }
 

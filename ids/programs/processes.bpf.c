@@ -10,10 +10,7 @@
 #include <sevmon/program.bpf.h>
 
 #include "processes.h"
-
-struct list_head {
-  struct list_head *next, *prev;
-} SEVMON_KERNEL_TYPE;
+#include "walk.bpf.h"
 
 struct hlist_node {
   struct hlist_node *next, **pprev;
@@ -110,19 +107,6 @@ struct walk {
   __u32 ids;   /* that were looked at */
   struct sevmon_processes_trailer trailer;
 };
-
-#define OFFSET(type, member) \
-  __builtin_preserve_field_info(((type *)0)->member, BPF_FIELD_BYTE_OFFSET)
-
-static __always_inline bool is_kernel_pointer(__u64 pointer) {
-  return pointer >= 0xff00000000000000 && pointer < 0xfffffffffff00000 && pointer % 8 == 0;
-}
-
-static __always_inline void tear(struct walk *walk, __u64 address, __u32 reason) {
-  if (walk->trailer.tears++) return;
-  walk->trailer.torn = address;
-  walk->trailer.reason = reason;
-}
 
 static __always_inline task_t task_of(const struct list_head *link) {
   return sevmon_container_of(link, const struct task_struct, tasks);
@@ -295,13 +279,13 @@ static __always_inline bool begin(struct walk *walk) {
   __u64 head = 0;
 
   if (bpf_core_read(&head, sizeof(head), &init_pid_ns.idr.idr_rt.xa_head)) {
-    tear(walk, (__u64)&init_pid_ns, SEVMON_PROCESSES_TEAR_READ);
+    tear(walk, &init_pid_ns, SEVMON_PROCESSES_TEAR_READ);
     return false;
   }
   if (is_empty(head)) return false;
   /* One id alone, 0, would stand here itself; no process has it. */
   if (!is_node(head) || !is_kernel_pointer(head - ENTRY_INTERNAL)) {
-    tear(walk, (__u64)&init_pid_ns, SEVMON_PROCESSES_TEAR_ENTRY);
+    tear(walk, &init_pid_ns, SEVMON_PROCESSES_TEAR_ENTRY);
     return false;
   }
   return enter(walk, 0, head - ENTRY_INTERNAL) && !(walk->id >> walk->shift >> bits_of_node());
