@@ -1,181 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Programs at one instant (run.c) and on the agent's own schedule (standing.c, ring.c).
+// Programs on the agent's own schedule (standing.c).
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <map>
 #include <set>
 #include <thread>
 
-#include "support/program_client.hpp"
+#include "support/program_fixtures.hpp"
 
 namespace sevmon::tests {
 namespace {
-
-constexpr std::uint64_t kGva = 0xffffffff81000000;
-constexpr std::uint64_t kMap = SEVMON_BPF_ADDRESS(SEVMON_REGION_MAP);
-constexpr std::uint64_t kMs = 1'000'000;
-
-/// Appends `bytes` of its map and returns how often it was run: ++*(u64 *)map.
-BpfProgram counting(std::int64_t bytes = 8) {
-  BpfProgram program;
-  program.load_imm64(6, kMap).add(BPF_LDX | BPF_MEM | BPF_DW, 7, 6);
-  program.add(BPF_ALU64 | BPF_ADD, 7, 0, 0, 1).add(BPF_STX | BPF_MEM | BPF_DW, 6, 7);
-  for (std::int64_t left = bytes; left > 0; left -= SEVMON_HELPER_MAX_BYTES)
-    program.mov_reg(1, 6)
-        .mov(2, std::min<std::int64_t>(left, SEVMON_HELPER_MAX_BYTES))
-        .call(SEVMON_HELPER_APPEND);
-  program.mov_reg(0, 7).exit();
-  return program;
-}
-
-BpfProgram endless() {
-  BpfProgram program;
-  program.jump(-1).mov(0, 0).exit();
-  return program;
-}
-
-/// *kGva, 8 bytes of it, to the result.
-BpfProgram reading() {
-  BpfProgram program;
-  program.load_imm64(1, kMap).mov(2, 8).load_imm64(3, kGva).call(SEVMON_HELPER_READ).mov_reg(6, 0);
-  program.load_imm64(1, kMap).mov(2, 8).call(SEVMON_HELPER_APPEND).mov_reg(0, 6).exit();
-  return program;
-}
-
-class Programs : public ::testing::Test {
- protected:
-  Image load(BpfProgram program, std::uint32_t map_bytes = 8, ProgramClient* by = nullptr) {
-    Image image{program, {}, map_bytes};
-    (by ? by : &client)->load_all(image);
-    return image;
-  }
-
-  FakeHost host;
-  FakeAgent agent{host};
-  ProgramClient client{agent};
-};
-
-// ---- Atomic runs ----
-
-class Atomic : public Programs {
- protected:
-  static sevmon_run_head atomically(const Image& image, std::uint32_t pause_us = 1000,
-                                    std::uint64_t budget = 1'000'000) {
-    return {.program = image.name(),
-            .budget = budget,
-            .flags = SEVMON_RUN_ATOMIC,
-            .pause_us = pause_us};
-  }
-};
-
-TEST_F(Atomic, PausesTheTargetForTheWholeRun) {
-  const auto image = load(reading());
-  host.guest.map(kGva, from_text("contents"));
-  bool paused = false;
-  host.on_map = [&](std::uint64_t) { paused = host.paused; };
-  const auto before = host.pauses.load();
-  const auto got = client.run(atomically(image));
-  EXPECT_EQ(got.report.state, SEVMON_RUN_DONE);
-  EXPECT_EQ(got.result, from_text("contents"));
-  EXPECT_TRUE(paused) << "while it was read";
-  EXPECT_FALSE(host.paused) << "and no longer";
-  EXPECT_EQ(host.pauses, before + 1);
-  client.run(image.name());
-  EXPECT_FALSE(paused) << "a run that is not atomic pauses nothing";
-  EXPECT_EQ(host.pauses, before + 1);
-}
-
-TEST_F(Atomic, SaysForHowLong) {
-  const auto image = load(reading());
-  host.pause_takes_ns = 300'000;
-  const auto got = client.run(atomically(image));
-  EXPECT_EQ(got.report.state, SEVMON_RUN_DONE);
-  EXPECT_EQ(got.report.paused_ns, 300'000u) << "from the first vCPU on";
-  EXPECT_EQ(client.run(image.name()).report.paused_ns, 0u);
-  const auto response = client.ask(request_body({simple_item(SEVMON_ITEM_STATUS)}));
-  EXPECT_EQ(tests::load<sevmon_status>(response.item(0)).longest_pause_ns, 300'000u);
-}
-
-TEST_F(Atomic, StopsWhenItsTimeIsOverAndIsNeverContinued) {
-  const auto image = load(endless(), 0);
-  host.tick_ns = 10'000;  // each look at the clock
-  const auto frame = client.run_frame(atomically(image, 1000, SEVMON_RUN_MAX_BUDGET));
-  const auto answer = agent.frame(frame);
-  ASSERT_GT(answer.rc, 0) << "one call, whatever it does";
-  const auto got = client.result(answer);
-  EXPECT_EQ(got.report.state, SEVMON_RUN_OVER_TIME);
-  EXPECT_EQ(got.report.slices, 1u);
-  EXPECT_GE(got.report.paused_ns, 1000u * 1000);
-  EXPECT_LE(got.report.paused_ns, 1000u * 1000 + 4 * host.tick_ns) << "a look too late at most";
-  EXPECT_FALSE(host.paused);
-}
-
-TEST_F(Atomic, KeepsWhatItAppendedInTime) {
-  BpfProgram program;  // append(map, 8) for ever
-  program.load_imm64(1, kMap).mov(2, 8).call(SEVMON_HELPER_APPEND).jump(-5).mov(0, 0).exit();
-  const auto image = load(std::move(program));
-  host.tick_ns = 100'000;
-  const auto got = client.run(atomically(image, 1000, SEVMON_RUN_MAX_BUDGET));
-  EXPECT_EQ(got.report.state, SEVMON_RUN_OVER_TIME);
-  EXPECT_GT(got.result.size(), 0u);
-}
-
-TEST_F(Atomic, StopsAtItsBudget) {
-  const auto image = load(endless(), 0);
-  const auto got = client.run(atomically(image, 1000, 5000));
-  EXPECT_EQ(got.report.state, SEVMON_RUN_OVER_BUDGET);
-  EXPECT_EQ(got.report.cost, 5000u);
-  EXPECT_FALSE(host.paused);
-}
-
-TEST_F(Atomic, DoesNotRunWhenTheTargetDoesNotStop) {
-  const auto image = load(counting());
-  host.can_pause = false;
-  auto got = client.run(atomically(image));
-  EXPECT_EQ(got.report.state, SEVMON_RUN_NOT_PAUSED);
-  EXPECT_EQ(got.report.cost, 0u);
-  EXPECT_TRUE(got.result.empty());
-  host.can_pause = true;
-  host.pause_takes_ns = 1000 * 1000;
-  EXPECT_EQ(client.run(atomically(image)).report.state, SEVMON_RUN_NOT_PAUSED) << "in time";
-  host.pause_takes_ns = 0;
-  EXPECT_EQ(client.run(atomically(image)).report.r0, 1u);
-}
-
-TEST_F(Atomic, RefusesFlagsAndPausesOutOfRange) {
-  const auto image = load(counting());
-  for (unsigned bit = 1; bit < 32; ++bit) {
-    auto head = atomically(image);
-    head.flags |= 1U << bit;
-    EXPECT_EQ(client.run(head).status, SEVMON_STATUS_BAD_ITEM) << bit;
-  }
-  for (const std::uint32_t pause : {0U, SEVMON_RUN_MAX_PAUSE_US + 1U, ~0U})
-    EXPECT_EQ(client.run(atomically(image, pause)).status, SEVMON_STATUS_BAD_ITEM) << pause;
-  auto head = atomically(image);
-  head.flags = 0;
-  EXPECT_EQ(client.run(head).status, SEVMON_STATUS_BAD_ITEM) << "a pause of a run that has none";
-  EXPECT_EQ(client.run(atomically(image, SEVMON_RUN_MAX_PAUSE_US)).report.r0, 1u);
-}
-
-// ---- Standing programs ----
-
-class Standing : public Programs {
- protected:
-  sevmon_schedule_head every(const Image& image, std::uint32_t min_ms, std::uint32_t max_ms) const {
-    return {.run = {.program = image.name(), .budget = 1'000'000, .flags = 0, .pause_us = 0},
-            .min_ms = min_ms,
-            .max_ms = max_ms};
-  }
-  void schedule(const Image& image, std::uint32_t min_ms = 100, std::uint32_t max_ms = 300) {
-    host.wake_at = 0;  // an earlier time would stay: to no harm, but ticks are counted here
-    ASSERT_EQ(client.schedule(every(image, min_ms, max_ms)), SEVMON_STATUS_OK);
-  }
-  void ticks(unsigned count) {
-    for (unsigned i = 0; i < count; ++i) agent.tick(host);
-  }
-};
 
 TEST_F(Standing, RunsWithoutARequestAndKeepsItsResults) {
   const auto image = load(counting());
@@ -199,21 +34,6 @@ TEST_F(Standing, RunsWithoutARequestAndKeepsItsResults) {
     EXPECT_EQ(head.report.runs, i);
     EXPECT_EQ(tests::load<std::uint64_t>(bytes), i + 1);
   }
-}
-
-TEST_F(Standing, ResultsStayUntilTheyWereSeen) {
-  const auto image = load(counting());
-  schedule(image);
-  ticks(3);
-  EXPECT_EQ(client.collect().results.size(), 3u);
-  EXPECT_EQ(client.collect().results.size(), 3u) << "that answer may have been lost";
-  const auto rest = client.collect(2);
-  ASSERT_EQ(rest.results.size(), 1u);
-  EXPECT_EQ(rest.results.at(0).first.number, 3u);
-  EXPECT_TRUE(client.collect(3).results.empty());
-  EXPECT_TRUE(client.collect(~0ULL).results.empty());
-  ticks(1);
-  EXPECT_EQ(client.collect().results.at(0).first.number, 4u);
 }
 
 TEST_F(Standing, BelongsToTheIdsNotToASession) {
@@ -319,23 +139,6 @@ TEST_F(Standing, GetsItsInputEachTime) {
   EXPECT_EQ(got.results.at(1).second, input);
 }
 
-TEST_F(Standing, AtomicRunsPauseTheTarget) {
-  const auto image = load(reading());
-  host.guest.map(kGva, from_text("contents"));
-  auto head = every(image, 100, 100);
-  head.run.flags = SEVMON_RUN_ATOMIC, head.run.pause_us = 25000;
-  ASSERT_EQ(client.schedule(head), SEVMON_STATUS_OK);
-  bool paused = false;
-  host.on_map = [&](std::uint64_t) { paused = host.paused; };
-  ticks(1);
-  EXPECT_TRUE(paused);
-  EXPECT_FALSE(host.paused);
-  host.on_map = nullptr;
-  const auto got = client.collect();
-  EXPECT_EQ(got.results.at(0).first.flags, SEVMON_RUN_ATOMIC);
-  EXPECT_EQ(got.results.at(0).second, from_text("contents"));
-}
-
 TEST_F(Standing, ARunInSlicesLeavesTimeBetweenThem) {
   const auto image = load(endless(), 0);
   auto head = every(image, 10, 10);
@@ -352,29 +155,6 @@ TEST_F(Standing, ARunInSlicesLeavesTimeBetweenThem) {
   ASSERT_EQ(got.results.size(), 1u);
   EXPECT_EQ(got.results.at(0).first.report.state, SEVMON_RUN_OVER_BUDGET);
   EXPECT_GE(got.results.at(0).first.report.slices, 10u);
-}
-
-TEST_F(Standing, AllTogetherPauseTheTargetForAQuarterOfTheTime) {
-  for (unsigned i = 0; i < SEVMON_MAX_PROGRAMS; ++i) {
-    auto head = every(load(counting(8 + 8 * i), 64), 40, 40);
-    head.run.flags = SEVMON_RUN_ATOMIC, head.run.pause_us = 10000;
-    ASSERT_EQ(client.schedule(head), SEVMON_STATUS_OK);
-  }
-  host.pause_takes_ns = 8 * kMs;
-  const std::uint64_t began = host.now_ns;
-  std::uint64_t paused = 0;
-  for (unsigned i = 0; i < 100; ++i) {
-    ticks(1);
-    if (i % 8 == 0) {  // an earlier time that somebody asks for changes nothing
-      host.wake_at = host.now_ns.load();
-      ticks(1);
-    }
-    const auto got = client.collect();
-    for (const auto& [head, bytes] : got.results) paused += head.report.paused_ns;
-    client.collect(~0ULL);
-  }
-  EXPECT_GE(paused, 50 * 8 * kMs) << "they ran";
-  EXPECT_LE(paused * SEVMON_SCHEDULE_PAUSE_PART, host.now_ns - began + 50 * kMs);
 }
 
 TEST_F(Standing, WhatIsTakenOffRunsNoMore) {
@@ -425,80 +205,6 @@ TEST_F(Standing, IsNotLetGoOfForOthers) {
   EXPECT_TRUE(std::ranges::any_of(entries, [&](const auto& entry) {
     return std::ranges::equal(entry.sha256, image.sha256());
   }));
-}
-
-TEST_F(Standing, WhenNobodyCollectsItSkipsAndSaysSo) {
-  constexpr std::uint32_t kBytes = SEVMON_HELPER_MAX_BYTES * 10;
-  const auto image = load(counting(kBytes), SEVMON_PROGRAM_MAX_MAP_BYTES);
-  schedule(image, 10, 10);
-  ticks(100);
-  auto got = client.collect();
-  EXPECT_EQ(got.head.next_number, 101u);
-  const auto kept = got.head.results + got.head.waiting;
-  EXPECT_EQ(kept, (SEVMON_RING_BYTES - SEVMON_STANDING_MAX_BYTES - 96) / (kBytes + 96) + 1);
-  EXPECT_EQ(got.head.skipped, 100 - kept);
-  EXPECT_EQ(got.results.at(0).first.number, 1u) << "what was seen first stays";
-  for (std::uint64_t last = 0; last < kept;) {
-    got = client.collect(last);
-    ASSERT_FALSE(got.results.empty());
-    for (const auto& [head, bytes] : got.results) {
-      EXPECT_EQ(head.number, ++last);
-      EXPECT_EQ(bytes.size(), kBytes);
-      EXPECT_EQ(tests::load<std::uint64_t>(bytes), last);
-    }
-  }
-  ticks(1);
-  got = client.collect(kept);
-  ASSERT_EQ(got.results.size(), 1u);
-  EXPECT_EQ(got.results.at(0).first.number, 101u);
-  EXPECT_EQ(got.results.at(0).first.report.r0, kept + 1) << "what was skipped did not run";
-}
-
-TEST_F(Standing, RingKeepsEveryLengthOverItsEnd) {
-  BpfProgram program;  // append(map, ++*(u32 *)map % 4000)
-  program.load_imm64(1, kMap).add(BPF_LDX | BPF_MEM | BPF_W, 2, 1);
-  program.add(BPF_ALU64 | BPF_ADD, 2, 0, 0, 1).add(BPF_STX | BPF_MEM | BPF_W, 1, 2);
-  program.add(BPF_ALU64 | BPF_MOD, 2, 0, 0, 4000).call(SEVMON_HELPER_APPEND).exit();
-  const auto image = load(std::move(program), 4096);
-  schedule(image, 10, 10);
-  std::uint64_t last = 0;
-  for (unsigned round = 0; round < 60; ++round) {
-    ticks(7);
-    const auto got = client.collect(last);
-    ASSERT_EQ(got.head.skipped, 0u);
-    for (const auto& [head, bytes] : got.results) {
-      ASSERT_EQ(head.number, ++last);
-      ASSERT_EQ(bytes.size(), last % 4000);
-      if (bytes.size() >= 4) {
-        ASSERT_EQ(tests::load<std::uint32_t>(bytes), last);
-      }
-      ASSERT_TRUE(bytes.size() < 5 || sevmon_is_zero(bytes.data() + 4, bytes.size() - 4));
-    }
-  }
-  EXPECT_GT(last, 400u);
-  const auto& ring = agent.state().ids[0].programs->ring;
-  client.collect(~0ULL);
-  EXPECT_TRUE(sevmon_is_zero(ring.bytes, sizeof(ring.bytes))) << "nothing of the target's is left";
-}
-
-TEST_F(Standing, ASmallClassCollectsWhatFitsAndSaysWhatDoesNot) {
-  const auto image = load(counting(5000), SEVMON_PROGRAM_MAX_MAP_BYTES);
-  schedule(image);
-  ticks(1);
-  ProgramClient small{agent, {.connection_id = {9}, .size_class = SEVMON_CLASS_1_PAGE}};
-  EXPECT_EQ(small.status(SEVMON_ITEM_PROGRAM_COLLECT, bytes_of(sevmon_collect{})),
-            SEVMON_STATUS_REFUSED);
-  EXPECT_EQ(client.collect().results.size(), 1u);
-}
-
-TEST_F(Standing, TheLongestResultFitsOneAnswer) {
-  const auto image = load(counting(SEVMON_STANDING_MAX_BYTES), SEVMON_PROGRAM_MAX_MAP_BYTES);
-  schedule(image);
-  ticks(2);
-  const auto got = client.collect();
-  ASSERT_EQ(got.results.size(), 1u);
-  EXPECT_EQ(got.results.at(0).second.size(), SEVMON_STANDING_MAX_BYTES);
-  EXPECT_EQ(got.head.waiting, 1u);
 }
 
 TEST_F(Standing, TheRootIsThatOfTheMoment) {
