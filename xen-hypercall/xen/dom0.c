@@ -44,4 +44,5 @@ void __init sevmon_dom0_built(struct domain *d)
         panic("sevmon: cannot keep Dom0 from shared memory\n");
 
     sevmon_scan();
+    sevmon_bench();
 }

@@ -212,4 +212,12 @@ void sevmon_scan(void);
 static inline void sevmon_scan(void) {}
 #endif
 
+/* ---- bench.c ---------------------------------------------------------- */
+
+#ifdef CONFIG_SEVMON_DEBUG_BENCH
+void sevmon_bench(void);
+#else
+static inline void sevmon_bench(void) {}
+#endif
+
 #endif /* SEVMON_GLUE_H */
