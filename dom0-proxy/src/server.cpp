@@ -9,6 +9,13 @@ using common::Error;
 using common::ErrorCode;
 using common::Result;
 
+namespace {
+
+// Newcomers that are let in at once, between frames.
+constexpr int kMostAccepted = 64;
+
+}  // namespace
+
 Server::Server(asio::any_io_executor executor, const Settings& settings,
                std::shared_ptr<Backend> backend)
     : executor_{std::move(executor)},
@@ -38,6 +45,7 @@ Result<Server::Acceptor> Server::bind(const Endpoint& endpoint) {
   // Otherwise "[::]:7100" and "0.0.0.0:7100" would collide, or not, by a sysctl.
   if (!error && endpoint.address().is_v6()) acceptor.set_option(asio::ip::v6_only{true}, error);
   if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.non_blocking(true, error);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error)
     return Error{ErrorCode::kIo, "cannot listen on " + to_text(endpoint) + ": " + error.message()};
@@ -72,11 +80,23 @@ asio::awaitable<void> Server::accept_all(Acceptor& acceptor) {
     if (stopping_) co_return;
     if (!error) {
       serve(std::move(socket));
+      serve_waiting(acceptor);
       continue;
     }
     // Mostly: out of descriptors. Waiting lets connections end instead of spinning.
     logs_->refused.log(LogLevel::kError, "accept: " + error.message());
     co_await sleep_for(std::chrono::milliseconds{100});
+  }
+}
+
+// Each accept that waits is one turn among those of all frames: a crowd of newcomers would wait for
+// as many rounds of everybody who is there.
+void Server::serve_waiting(Acceptor& acceptor) {
+  boost::system::error_code error;
+  for (int i = 0; i < kMostAccepted; ++i) {
+    auto socket = acceptor.accept(error);
+    if (error) return;  // nobody, mostly; the next accept that waits sees what else
+    serve(std::move(socket));
   }
 }
 

@@ -109,8 +109,10 @@ class Member {
     const auto got = recv(fd_, in_.data() + in_bytes_, in_.size() - in_bytes_, 0);
     require(got > 0, "the connection broke");
     in_bytes_ += static_cast<std::size_t>(got);
-    if (in_bytes_ < in_.size() && !is_notice()) return false;
-    if (is_notice()) throw std::runtime_error{"a notice instead of an answer"};
+    if (const int notice = this->notice())
+      throw std::runtime_error{"notice " + std::to_string(notice) + " after " +
+                               std::to_string(waits_.size()) + " answers"};
+    if (in_bytes_ < in_.size()) return false;
     in_bytes_ = 0;
     const auto frame = std::span{in_}.subspan(sizeof(sevmon_envelope));
     const auto header = take(common::decode_header(frame));
@@ -121,11 +123,12 @@ class Member {
   }
 
  private:
-  bool is_notice() const {
+  /// What the relay says in place of an answer (SEVMON_NOTICE_*); 0: nothing.
+  int notice() const {
     sevmon_envelope envelope{};
-    if (in_bytes_ < sizeof(envelope)) return false;
+    if (in_bytes_ < sizeof(envelope)) return 0;
     std::memcpy(&envelope, in_.data(), sizeof(envelope));
-    return envelope.bytes == 0;
+    return envelope.status;
   }
 
   const int fd_;
