@@ -5,6 +5,7 @@
  *
  *   eva_walk   the page walk, on its own
  *   eva_head   is_valid_head(), for each count of items
+ *   eva_rest   (eva_rest.c) zero_rest(), after each number of bytes of data
  *   eva_place  one item of each type at each place of the answer's data area
  *   eva_page   the two reads at any place, for each offset within a page
  *   eva_frame  (eva_frame.c) the whole, for up to 59 items
@@ -16,12 +17,12 @@
 
 /*
  * A read has two ends, and one unknown number at each.  Both steps go through
- * the same copy, for any values of both: eva_place goes through those of the
- * answer and leaves the page unchecked, eva_page the other way round.
+ * the same copy: eva_place goes through the places in the answer and leaves the
+ * page's end unchecked, eva_page through the offsets within a page.
  */
-static bool skips_answer, skips_page;
+static bool skips_page;
 
-/*@ requires skips_answer || \valid((char *)to + (0 .. bytes - 1));
+/*@ requires \valid((char *)to + (0 .. bytes - 1));
     requires skips_page || \valid_read((const char *)from + (0 .. bytes - 1));
     requires skips_page || \initialized((const char *)from + (0 .. bytes - 1));
     assigns ((char *)to)[0 .. bytes - 1]
@@ -113,21 +114,39 @@ unsigned int sevmon_walk(const struct sevmon_host *host,
     ensures \result == 0 || (\result == 1 && body->head.items <= 59); */
 static bool is_valid_head(const struct sevmon_request_body *body);
 
+/*@ requires \valid(work);
+    requires \initialized(&work->scratch.request.late_pages);
+    requires work->scratch.request.late_pages <= SEVMON_LATE_PAGES;
+    assigns work->scratch.request.late_pages \from work->scratch.request;
+    ensures work->scratch.request.late_pages == 0; */
+void sevmon_request_end(struct sevmon_agent *agent, struct sevmon_work *work);
+
+/*@ requires \valid(answer);
+    requires answer->data_bytes <= answer->room_bytes;
+    requires \valid(answer->data + (0 .. answer->room_bytes - 1));
+    assigns answer->zeroed,
+            answer->data[0 .. answer->room_bytes - 1] \from *answer;
+    ensures answer->zeroed == 1; */
+static void zero_rest(struct answer *answer);
+
 /*@ requires \valid(answer) && \valid_read(item) && \valid(result);
     requires \initialized((const char *)item + (0 .. sizeof(*item) - 1));
-    requires skips_answer || answer->data_bytes <= answer->room_bytes;
-    requires skips_answer ||
-             \valid(answer->data + (0 .. answer->room_bytes - 1));
+    requires answer->data_bytes <= answer->room_bytes;
+    requires \valid(answer->data + (0 .. answer->room_bytes - 1));
+    requires \valid_read(answer->body);
+    requires \initialized((const char *)answer->body +
+                          (0 .. sizeof(*answer->body) - 1));
     requires answer->scratch->late_pages <= SEVMON_LATE_PAGES;
     assigns result->status, result->level, result->bytes,
             answer->data_bytes, answer->more_bytes, answer->zeroed,
             answer->full, answer->close, answer->goes_on,
-            answer->scratch->late[0 .. SEVMON_LATE_PAGES - 1],
-            answer->scratch->late_pages,
+            answer->scratch->late_pages
+            \from item->type, item->bytes, answer->data_bytes,
+                  answer->room_bytes, answer->scratch->late_pages;
+    assigns answer->scratch->late[0 .. SEVMON_LATE_PAGES - 1],
             answer->data[0 .. answer->room_bytes - 1] \from *item, *answer;
-    ensures skips_answer || answer->data_bytes <= answer->room_bytes;
-    ensures skips_answer ||
-            \initialized(answer->data + (0 .. answer->room_bytes - 1));
+    ensures answer->data_bytes <= answer->room_bytes;
+    ensures \initialized(answer->data + (0 .. answer->room_bytes - 1));
     ensures \initialized(&result->status) && \initialized(&result->level) &&
             \initialized(&result->bytes) &&
             \initialized(&answer->data_bytes);
@@ -209,6 +228,7 @@ void eva_head(void)
 static void run(struct sevmon_item item, uint32_t room_bytes, uint32_t first,
                 uint32_t last)
 {
+    struct sevmon_request_body body;
     struct sevmon_target target;
     struct sevmon_request_work scratch;
     struct sevmon_response_head head;
@@ -224,9 +244,13 @@ static void run(struct sevmon_item item, uint32_t room_bytes, uint32_t first,
         .data = data + sizeof(data) - room_bytes,
         .data_bytes = Frama_C_unsigned_int_interval(first, last),
         .room_bytes = room_bytes,
+        .body = &body,
         .full = Frama_C_unsigned_int_interval(0, 1),
+        .zeroed = Frama_C_unsigned_int_interval(0, 1),
     };
 
+    eva_any(&body, sizeof(body));
+    body.items[0] = item;
     scratch.late_pages = Frama_C_unsigned_int_interval(0, SEVMON_LATE_PAGES);
     eva_any(data, sizeof(data));
     eva_any(&head, sizeof(head));
@@ -235,7 +259,7 @@ static void run(struct sevmon_item item, uint32_t room_bytes, uint32_t first,
     if ( eva_host.target_get(SEVMON_DOMID_DOM0, &target) )
         return;
 
-    answer_item(&answer, &item, &result);
+    answer_item(&answer, &body.items[0], &result);
 }
 
 /* What a read takes up is in the item: one of the two numbers. */
@@ -255,12 +279,15 @@ static void reads(uint32_t room_bytes)
     /* All others fit before the last page ... */
     item.bytes = Frama_C_unsigned_int_interval(0, SEVMON_PAGE_BYTES);
     run(item, room_bytes, 0, room_bytes - SEVMON_PAGE_BYTES);
-    /* ... and in it items begin at multiples of 8. */
-    for ( at = room_bytes - SEVMON_PAGE_BYTES + 8; at <= room_bytes; at += 8 )
+    /* ... and in it items begin at multiples of 8, what is before it zeros. */
+    for ( at = room_bytes - SEVMON_PAGE_BYTES + 8; at < room_bytes; at += 8 )
         run(item, room_bytes, at - 7, at);
+    for ( at = room_bytes - 7; at <= room_bytes; at++ )
+        run(item, room_bytes, at, at);
 }
 
-/* What each other type takes up is known: any place at once. */
+/* What each other type takes up is known: any place at once.  Programs' items
+   are alone in their requests (payload_of()), so they begin the answer. */
 static void others(uint32_t room_bytes)
 {
     struct sevmon_item item;
@@ -279,7 +306,7 @@ static void others(uint32_t room_bytes)
           type++ )
     {
         item.type = type;
-        run(item, room_bytes, 0, room_bytes);
+        run(item, room_bytes, 0, 0);
     }
     item.type = Frama_C_unsigned_int_interval(SEVMON_ITEM_CLOSE + 1,
                                               SEVMON_ITEM_PROGRAM_BEGIN - 1);
@@ -308,16 +335,16 @@ void eva_page(void)
                     SEVMON_PAGE_BYTES;
     unsigned int offset;
 
-    skips_answer = true;
     eva_any_agent();
     for ( offset = 0; offset < SEVMON_PAGE_BYTES; offset++ )
     {
         eva_any(&item, sizeof(item));
         item.type = Frama_C_unsigned_int_interval(SEVMON_ITEM_READ_VIRTUAL,
                                                   SEVMON_ITEM_READ_PHYSICAL);
+        /* Of longer ones eva_place shows that nothing comes. */
+        item.bytes = Frama_C_unsigned_int_interval(0, SEVMON_PAGE_BYTES);
         item.address = Frama_C_unsigned_long_interval(0, ~0UL >> 12) *
                        SEVMON_PAGE_BYTES + offset;
-        run(item, Frama_C_unsigned_int_interval(SEVMON_PAGE_BYTES, most), 0,
-            most);
+        run(item, most, 0, most - SEVMON_PAGE_BYTES - 8);
     }
 }

@@ -20,7 +20,7 @@ struct answer {
     uint32_t data_bytes;
     uint32_t room_bytes;
     uint32_t more_bytes; /* of an item's result, over what its kind says */
-    const struct sevmon_request_head *asked;
+    const struct sevmon_request_body *body;
     bool zeroed; /* what follows data_bytes */
     bool full; /* an item did not fit: nor do all after it */
     bool close;
@@ -310,11 +310,11 @@ static unsigned int run_item(struct answer *answer,
         return start_run(answer);
 
     case SEVMON_ITEM_PROGRAM_SCHEDULE:
-        return sevmon_schedule(answer->agent, answer->ids, answer->asked,
-                               item);
+        return sevmon_schedule(answer->agent, answer->ids,
+                               &answer->body->head, item);
 
     case SEVMON_ITEM_PROGRAM_COLLECT:
-        return collect(answer, (const void *)(item + 1), out);
+        return collect(answer, (const void *)&answer->body->items[1], out);
     }
 
     return sevmon_program_item(answer->agent, answer->ids, item, out);
@@ -337,6 +337,7 @@ static void answer_item(struct answer *answer, const struct sevmon_item *item,
 {
     struct item_kind kind = kind_of(item);
     uint32_t at = (answer->data_bytes + 7) & ~7U;
+    uint32_t padding = -answer->data_bytes & 7;
     uint32_t bytes = kind.flags & USES_BYTES ? item->bytes : kind.bytes;
 
     if ( answer->full )
@@ -353,8 +354,7 @@ static void answer_item(struct answer *answer, const struct sevmon_item *item,
     else
     {
         if ( kind.flags & FILLS_ROOM )
-            memset(answer->data + answer->data_bytes, 0,
-                   at - answer->data_bytes);
+            memset(answer->data + answer->data_bytes, 0, padding);
         else
             zero_rest(answer);
         result->status = run_item(answer, item, answer->data + at,
@@ -505,7 +505,7 @@ enum sevmon_next sevmon_request(struct sevmon_agent *agent,
         .room_bytes =
             SEVMON_RESPONSE_BODY_BYTES(scratch->session.size_class) -
             SEVMON_DATA_OFFSET,
-        .asked = &body->head,
+        .body = body,
     };
     struct sevmon_response_head *head = answer.head;
 
