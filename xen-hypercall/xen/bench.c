@@ -120,7 +120,7 @@ static void seal_request(uint8_t *frame, const struct batch *batch)
         .session = bench.session,
         .n = bench.n++,
     };
-    uint8_t nonce[SEVMON_XAES_NONCE_BYTES] = {};
+    uint8_t nonce[SEVMON_XAES_NONCE_BYTES] = { 0 };
     unsigned int i;
 
     memset(&body, 0, sizeof(body));
@@ -168,7 +168,7 @@ static bool check(void)
         (const void *)(bench.out + SEVMON_BODY_OFFSET);
     const struct sevmon_item_result *results = (const void *)(head + 1);
     uint8_t *body = bench.out + SEVMON_BODY_OFFSET;
-    uint8_t nonce[SEVMON_XAES_NONCE_BYTES] = {};
+    uint8_t nonce[SEVMON_XAES_NONCE_BYTES] = { 0 };
     uint32_t bytes = SEVMON_RESPONSE_BODY_BYTES(SEVMON_CLASS_15_PAGES);
     unsigned int i, good = 0;
 
