@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests share: the built programs, keys, profiles, a Dom0, and sevmon as a function."""
 
+import atexit
 import functools
 import hashlib
 import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import tempfile
 
@@ -103,6 +105,7 @@ def schema():
 def keys():
     """(agent's key file, IDS's key file), fresh for each run of the tests."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="sevmon-keys-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # benches and soak have no run.py
     subprocess.run([SEVMON, "keygen", folder / "ids.key", folder / "agent.key"],
                    check=True, capture_output=True)
     return folder / "agent.key", folder / "ids.key"

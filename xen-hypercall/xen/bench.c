@@ -108,6 +108,17 @@ static bool begin_bench(void)
     return bench.count;
 }
 
+static void make_nonce(uint8_t nonce[SEVMON_XAES_NONCE_BYTES],
+                       const uint8_t random[SEVMON_XNONCE_BYTES], uint64_t n)
+{
+    unsigned int i;
+
+    memset(nonce, 0, SEVMON_XAES_NONCE_BYTES);
+    memcpy(nonce, random, SEVMON_XNONCE_BYTES);
+    for ( i = 0; i < 8; i++ )
+        nonce[16 + i] = n >> (56 - 8 * i);
+}
+
 /* As an IDS does: docs/protocol.md, 3.3. */
 static void seal_request(uint8_t *frame, const struct batch *batch)
 {
@@ -120,7 +131,7 @@ static void seal_request(uint8_t *frame, const struct batch *batch)
         .session = bench.session,
         .n = bench.n++,
     };
-    uint8_t nonce[SEVMON_XAES_NONCE_BYTES] = { 0 };
+    uint8_t nonce[SEVMON_XAES_NONCE_BYTES];
     unsigned int i;
 
     memset(&body, 0, sizeof(body));
@@ -135,8 +146,7 @@ static void seal_request(uint8_t *frame, const struct batch *batch)
             DOM0_DIRECT_MAP + (batch->pfn + i) * SEVMON_PAGE_BYTES;
     }
 
-    for ( i = 0; i < 8; i++ )
-        nonce[16 + i] = header.n >> (56 - 8 * i);
+    make_nonce(nonce, key, header.n); /* any bytes do: the key is no secret */
     memcpy(frame, &header, sizeof(header));
     memcpy(frame + sizeof(header), nonce, SEVMON_XNONCE_BYTES);
     sevmon_xaes_derive(&gcm, key, nonce);
@@ -168,14 +178,11 @@ static bool check(void)
         (const void *)(bench.out + SEVMON_BODY_OFFSET);
     const struct sevmon_item_result *results = (const void *)(head + 1);
     uint8_t *body = bench.out + SEVMON_BODY_OFFSET;
-    uint8_t nonce[SEVMON_XAES_NONCE_BYTES] = { 0 };
+    uint8_t nonce[SEVMON_XAES_NONCE_BYTES];
     uint32_t bytes = SEVMON_RESPONSE_BODY_BYTES(SEVMON_CLASS_15_PAGES);
     unsigned int i, good = 0;
 
-    memcpy(nonce, bench.out + sizeof(struct sevmon_header),
-           SEVMON_XNONCE_BYTES);
-    for ( i = 0; i < 8; i++ )
-        nonce[16 + i] = (bench.n - 1) >> (56 - 8 * i);
+    make_nonce(nonce, bench.out + sizeof(struct sevmon_header), bench.n - 1);
     sevmon_xaes_derive(&gcm, key, nonce);
     if ( !sevmon_gcm_open(&gcm, nonce + SEVMON_XNONCE_BYTES, bench.out,
                           sizeof(struct sevmon_header), body, bytes,
