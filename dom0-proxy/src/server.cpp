@@ -45,6 +45,8 @@ Result<Server::Acceptor> Server::bind(const Endpoint& endpoint) {
   // Otherwise "[::]:7100" and "0.0.0.0:7100" would collide, or not, by a sysctl.
   if (!error && endpoint.address().is_v6()) acceptor.set_option(asio::ip::v6_only{true}, error);
   if (!error) acceptor.bind(endpoint, error);
+  // A peer that is gone again is an error: Asio would else wait for the next one, blocking.
+  if (!error) acceptor.set_option(asio::socket_base::enable_connection_aborted{true}, error);
   if (!error) acceptor.non_blocking(true, error);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error)
@@ -79,8 +81,7 @@ asio::awaitable<void> Server::accept_all(Acceptor& acceptor) {
     auto [error, socket] = co_await acceptor.async_accept(kTuple);
     if (stopping_) co_return;
     if (!error) {
-      serve(std::move(socket));
-      serve_waiting(acceptor);
+      if (serve(std::move(socket))) serve_waiting(acceptor);
       continue;
     }
     // Mostly: out of descriptors. Waiting lets connections end instead of spinning.
@@ -90,26 +91,30 @@ asio::awaitable<void> Server::accept_all(Acceptor& acceptor) {
 }
 
 // Each accept that waits is one turn among those of all frames: a crowd of newcomers would wait for
-// as many rounds of everybody who is there.
+// as many rounds of everybody who is there. Only as long as there are free places: to make room
+// takes longer, and whoever has to go for it shall have had a turn.
 void Server::serve_waiting(Acceptor& acceptor) {
   boost::system::error_code error;
   for (int i = 0; i < kMostAccepted; ++i) {
     auto socket = acceptor.accept(error);
     if (error) return;  // nobody, mostly; the next accept that waits sees what else
-    serve(std::move(socket));
+    if (!serve(std::move(socket))) return;
   }
 }
 
-void Server::serve(Relay::Socket socket) {
+/// @return whether there was a place for it without making room.
+bool Server::serve(Relay::Socket socket) {
   boost::system::error_code error;
   const auto peer = socket.remote_endpoint(error);
-  if (error) return;
+  if (error) return true;
   auto first = sources_->admit(peer.address());
+  const bool was_free = first.has_value();
   auto place =
       first || !make_room(peer.address()) ? std::move(first) : sources_->admit(peer.address());
   if (!place) {
     logs_->refused.log(LogLevel::kWarning, to_text(peer) + " refused: too many connections");
-    return refuse(std::move(socket));
+    refuse(std::move(socket));
+    return false;
   }
   const auto relay =
       std::make_shared<Relay>(std::move(socket), settings_, backend_, budget_, logs_);
@@ -121,6 +126,7 @@ void Server::serve(Relay::Socket socket) {
         return self->serve_one(number, relay);
       },
       ReportException{"serving a peer"});
+  return was_free;
 }
 
 // A place is worth more to somebody who comes than to somebody who has not shown yet that he has a

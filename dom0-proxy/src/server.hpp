@@ -40,7 +40,7 @@ class Server : public std::enable_shared_from_this<Server> {
 
   common::Result<Acceptor> bind(const Endpoint& endpoint);
   asio::awaitable<void> accept_all(Acceptor& acceptor);
-  void serve(Relay::Socket socket);
+  bool serve(Relay::Socket socket);
   void serve_waiting(Acceptor& acceptor);
   void refuse(Relay::Socket socket);
   bool make_room(const asio::ip::address& peer);
