@@ -76,15 +76,25 @@ Result<void> check_status(const sevmon_item& item, const sevmon_item_result& res
   return {};
 }
 
-/// As all_zero(), but the same work whatever the bytes are.
+std::uint64_t word_at(std::span<const std::byte> bytes, std::size_t at) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, bytes.data() + at, std::min(bytes.size() - at, sizeof(word)));
+  return word;
+}
+
+/// As all_zero(), but the same work whatever the bytes are. All of every answer passes through
+/// here: four words at a time, which do not wait for each other.
 bool is_zero_throughout(std::span<const std::byte> bytes) {
-  std::uint64_t any = 0;
-  for (; !bytes.empty(); bytes = bytes.subspan(std::min(bytes.size(), sizeof(any)))) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes.data(), std::min(bytes.size(), sizeof(word)));
-    any |= word;
+  std::uint64_t a = 0, b = 0, c = 0, d = 0;
+  std::size_t at = 0;
+  for (; bytes.size() - at >= 32; at += 32) {
+    a |= word_at(bytes, at);
+    b |= word_at(bytes, at + 8);
+    c |= word_at(bytes, at + 16);
+    d |= word_at(bytes, at + 24);
   }
-  return any == 0;
+  for (; at < bytes.size(); at += 8) a |= word_at(bytes, at);
+  return (a | b | c | d) == 0;
 }
 
 /// Lay the items out by the request and compare with what the answer says of itself.
