@@ -91,7 +91,8 @@ int ImageAgent::frame(std::span<const std::byte> in, std::span<std::byte> out) {
   if (out.size() < SEVMON_MAX_FRAME_BYTES) return -EINVAL;
   auto call = start(in);
   finish(call);
-  if (call.result > 0) std::ranges::copy(call.answer(), out.begin());
+  const auto answer = call.answer();
+  if (call.result > 0) std::memcpy(out.data(), answer.data(), answer.size());
   return call.result;
 }
 
