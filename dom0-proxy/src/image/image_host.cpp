@@ -11,7 +11,10 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <vector>
+
+#include <sevmon/random.hpp>
 
 extern "C" {
 #include "host.h"
@@ -125,15 +128,25 @@ std::uint64_t time_ns() {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-int random_bytes(void* bytes, std::size_t count) {
-  auto* next = static_cast<std::uint8_t*>(bytes);
-  while (count > 0) {
-    const ssize_t got = getrandom(next, count, 0);
+bool draw_random(std::span<std::uint8_t> out) {
+  while (!out.empty()) {
+    const ssize_t got = getrandom(out.data(), out.size(), 0);
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return -EIO;
-    next += got;
-    count -= static_cast<std::size_t>(got);
+    if (got <= 0) return false;
+    out = out.subspan(static_cast<std::size_t>(got));
   }
+  return true;
+}
+
+thread_local common::MessageRandom message_random{draw_random};
+
+/// The core asks for so few bytes only where they go into a message's nonce, and never for a key.
+int random_bytes(void* bytes, std::size_t count) {
+  if (count != sizeof(common::MessageRandom::Bytes))
+    return draw_random({static_cast<std::uint8_t*>(bytes), count}) ? 0 : -EIO;
+  const auto drawn = message_random.draw();
+  if (!drawn) return -EIO;
+  std::memcpy(bytes, drawn->data(), drawn->size());
   return 0;
 }
 

@@ -5,10 +5,10 @@
 #include <cassert>
 #include <string>
 
-#include <cpuid.h>
-#include <immintrin.h>
 #include <openssl/core_names.h>
 #include <openssl/rand.h>
+
+#include <sevmon/random.hpp>
 
 namespace sevmon::ids {
 namespace {
@@ -55,31 +55,6 @@ const EVP_CIPHER* gcm_cipher() {
   return cipher;
 }
 
-bool cpu_has_rdrand() {
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & 1U << 30) != 0;
-}
-
-/// Intel SDM vol. 1, 7.3.17.1: ten tries.
-__attribute__((target("rdrnd"))) bool draw(unsigned long long& value) {
-  for (int i = 0; i < 10; ++i)
-    if (_rdrand64_step(&value) == 1) return true;
-  return false;
-}
-
-/// A host that sets this machine's memory back sets OpenSSL's generator back with it, and the same
-/// numbers would come again. What the CPU draws is not in memory. On top only: alone it would have
-/// to be trusted.
-void mix_in_rdrand(std::span<std::uint8_t> out) {
-  static const bool has_rdrand = cpu_has_rdrand();
-  unsigned long long value = 0;
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    if (i % sizeof(value) == 0 && (!has_rdrand || !draw(value))) return;
-    out[i] ^= static_cast<std::uint8_t>(value >> 8 * (i % sizeof(value)));
-  }
-  OPENSSL_cleanse(&value, sizeof(value));
-}
-
 PrivateKey import_private(const Secret<32>& private_key) {
   return PrivateKey{
       must(EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, nullptr, private_key.data(), 32),
@@ -113,16 +88,20 @@ Hash hmac_sha256(ByteView key, std::initializer_list<ByteView> parts) {
   return hash;
 }
 
+bool draw_random(std::span<std::uint8_t> out) {
+  return RAND_bytes(out.data(), static_cast<int>(out.size())) == 1;
+}
+
 void random_bytes(std::span<std::uint8_t> out) {
-  must(RAND_bytes(out.data(), static_cast<int>(out.size())), "no randomness");
-  mix_in_rdrand(out);
+  must(draw_random(out), "no randomness");
+  common::mix_in_rdrand(out);
 }
 
 KeyPair generate_keypair() {
   Secret<32> private_key;
   // RFC 7748 clamps when the key is used: any 32 random bytes are a key.
   must(RAND_priv_bytes(private_key.data(), 32), "no randomness");
-  mix_in_rdrand(private_key.edit());
+  common::mix_in_rdrand(private_key.edit());
   return keypair_from(private_key);
 }
 

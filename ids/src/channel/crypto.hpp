@@ -27,6 +27,9 @@ using Hash = Secret<32>;
 Hash sha256(std::initializer_list<ByteView> parts);
 Hash hmac_sha256(ByteView key, std::initializer_list<ByteView> parts);
 
+/// OpenSSL's generator alone. @return false if it has nothing to give.
+bool draw_random(std::span<std::uint8_t> out);
+/// The same, what the CPU draws mixed in.
 void random_bytes(std::span<std::uint8_t> out);
 template <std::size_t kBytes>
 std::array<std::uint8_t, kBytes> random_array() {

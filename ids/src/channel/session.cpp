@@ -50,13 +50,14 @@ Session::Sealed Session::seal(const sevmon_request_body& body) {
                              .flags = 0,
                              .session = number_,
                              .n = n};
-  const auto random = random_array<SEVMON_XNONCE_BYTES>();
+  const auto random = random_.draw();
+  if (!random) throw CryptoFailure{"OpenSSL: no randomness"};
   Sealed sealed{n, std::vector<std::byte>(SEVMON_REQUEST_FRAME_BYTES)};
   common::Writer writer{sealed.frame};
   writer.put(header);
-  writer.put(random);
+  writer.put(*random);
   const auto aad = as_u8(common::bytes_of(header));
-  requests_.seal(make_nonce(random, n), aad, as_u8(common::bytes_of(body)),
+  requests_.seal(make_nonce(*random, n), aad, as_u8(common::bytes_of(body)),
                  as_u8(std::span{sealed.frame}.subspan(SEVMON_BODY_OFFSET)));
   return sealed;
 }

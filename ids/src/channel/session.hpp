@@ -11,6 +11,7 @@
 
 #include <sevmon/wire.h>
 #include <sevmon/codec.hpp>
+#include <sevmon/random.hpp>
 
 #include "channel/noise.hpp"
 #include "channel/xaes.hpp"
@@ -82,6 +83,7 @@ class Session {
  private:
   Xaes requests_;
   Xaes responses_;
+  common::MessageRandom random_{draw_random};
   std::uint32_t number_;
   std::uint8_t size_class_;
   TimePoint started_;
