@@ -98,12 +98,12 @@ class Relay {
     };
   }
 
-  void deliver(std::vector<std::byte> frame) {
+  void deliver(FrameBytes frame) {
     handshake_.take({.tag = sent_tag_, .notice = 0, .frame = std::move(frame)}, now_);
   }
 
-  static std::vector<std::byte> bytes(const tests::Bytes& raw) {
-    std::vector<std::byte> out(raw.size());
+  static FrameBytes bytes(const tests::Bytes& raw) {
+    FrameBytes out(raw.size());
     std::ranges::transform(raw, out.begin(), [](std::uint8_t byte) { return std::byte{byte}; });
     return out;
   }

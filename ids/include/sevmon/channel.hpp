@@ -80,7 +80,7 @@ struct ItemResult {
 /// A verified answer. Owns the bytes that `items` points into.
 struct Response {
   sevmon_response_head head{};
-  std::vector<std::byte> body;
+  FrameBytes body;
   std::vector<ItemResult> items;  // as many as requested, in order
 };
 

@@ -7,8 +7,8 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
+#include <sevmon/frame_bytes.hpp>
 #include <sevmon/result.hpp>
 
 namespace sevmon::ids {
@@ -17,8 +17,8 @@ namespace sevmon::ids {
 /// Nothing in it is authenticated.
 struct Delivery {
   std::uint32_t tag = 0;
-  std::int32_t notice = 0;       // 0: `frame` is one
-  std::vector<std::byte> frame;  // empty with a notice
+  std::int32_t notice = 0;  // 0: `frame` is one
+  FrameBytes frame;         // empty with a notice
 };
 
 /// Moves opaque frames to an agent and back, in any order. Not thread-safe: Channel owns one.

@@ -30,7 +30,7 @@ std::optional<Error> ends_connection(std::int32_t notice) {
   return std::nullopt;
 }
 
-Response to_response(const common::ResponseView& view, std::vector<std::byte> opened) {
+Response to_response(const common::ResponseView& view, FrameBytes opened) {
   Response response{.head = view.head, .body = std::move(opened), .items = {}};
   response.items.reserve(view.items.size());
   const auto body = Session::body_in(response.body);
@@ -277,7 +277,7 @@ Result<void> Connection::take_notice(const Delivery& delivery) {
 }
 
 Result<void> Connection::take_answer(Batch& batch, Session& session, std::uint64_t n,
-                                     std::vector<std::byte> opened) {
+                                     FrameBytes opened) {
   const auto found = session.waiting.find(n);
   if (found == session.waiting.end()) {
     ++stats_.discarded;  // repeated, or given up: right, and too late

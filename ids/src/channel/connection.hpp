@@ -74,7 +74,7 @@ class Connection {
   common::Result<void> take(Batch& batch, Delivery delivery);
   common::Result<void> take_notice(const Delivery& delivery);
   common::Result<void> take_answer(Batch& batch, Session& session, std::uint64_t n,
-                                   std::vector<std::byte> opened);
+                                   FrameBytes opened);
   void discard_forged(Batch& batch, std::string why);
 
   void maybe_start_handshake(const Batch& batch, TimePoint now);

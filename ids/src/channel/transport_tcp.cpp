@@ -40,6 +40,8 @@ constexpr std::size_t kTogether = 8;
 constexpr std::size_t kReadAheadBytes = 64 * 1024;
 /// A frame over this is read to where it stays, and nothing but the next envelope ahead of it.
 constexpr std::size_t kLargeFrameBytes = 16 * 1024;
+/// How long one call waits for bytes. A deadline that is nearer takes two calls: poll, and read.
+constexpr std::chrono::milliseconds kPatience{200};
 
 /// Reading and writing go on side by side whenever somebody waits for either: a relay that stops
 /// reading until its answers are taken cannot block us. What was read when a deadline passes is
@@ -57,7 +59,7 @@ class TcpTransport : public FrameTransport {
   std::string describe() const override { return description_; }
 
  private:
-  bool read();
+  bool read(int flags);
   void write();
   /// Move bytes until something happened. @return false at the deadline.
   bool wait(Deadline deadline);
@@ -132,14 +134,18 @@ Result<void> TcpTransport::connect(const std::string& host, const std::string& p
   if (*done) return connection_error(description_, *done);
   error_code error;
   socket_.set_option(tcp::no_delay{true}, error);
-  if (!error) socket_.non_blocking(true, error);
+  if (!error) socket_.native_non_blocking(false, error);
   if (error) return connection_error(description_, error);
+  const timeval patience{0, std::chrono::microseconds{kPatience}.count()};
+  if (::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)))
+    return connection_error(description_, {errno, boost::system::system_category()});
   return {};
 }
 
-/// Take what is there, of the frame that is being read and of what follows it.
+/// Take what is there, of the frame that is being read and of what follows it: with MSG_DONTWAIT as
+/// `flags` what is there now, without it what comes within kPatience.
 /// @return whether there was anything, if only an end.
-bool TcpTransport::read() {
+bool TcpTransport::read(int flags) {
   std::array<iovec, 2> into{};
   std::size_t room = in_.size() - in_end_;
   if (partial_) {
@@ -152,7 +158,7 @@ bool TcpTransport::read() {
   msghdr message{};
   message.msg_iov = into.data();
   message.msg_iovlen = into.size();
-  const auto got = ::recvmsg(socket_.native_handle(), &message, 0);
+  const auto got = ::recvmsg(socket_.native_handle(), &message, flags);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (got == 0) read_error_ = Error{ErrorCode::kConnect, "the relay closed"};
   if (got < 0) read_error_ = connection_error("receive", {errno, boost::system::system_category()});
@@ -168,7 +174,8 @@ void TcpTransport::write() {
   queued_frames_ = 0;
   const auto due = std::span{queued_}.subspan(written_);
   if (due.empty() || write_error_) return;
-  const auto put = ::send(socket_.native_handle(), due.data(), due.size(), MSG_NOSIGNAL);
+  const auto put =
+      ::send(socket_.native_handle(), due.data(), due.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (put < 0 && errno != EAGAIN && errno != EINTR)
     write_error_ = connection_error("send", {errno, boost::system::system_category()});
   written_ += static_cast<std::size_t>(std::max<ssize_t>(put, 0));
@@ -180,10 +187,17 @@ void TcpTransport::write() {
 }
 
 bool TcpTransport::wait(Deadline deadline) {
-  if (wants_to_read() && read()) return true;
-  write();
+  if (!queued_.empty()) {
+    if (wants_to_read() && read(MSG_DONTWAIT)) return true;
+    write();
+  }
   const bool waits_to_write = !queued_.empty();
   const auto left = std::max(deadline - std::chrono::steady_clock::now(), Deadline::duration{});
+  // Mostly there is nothing else to wait for: then the call that waits brings the bytes as well.
+  if (wants_to_read() && !waits_to_write && left > kPatience) {
+    read(0);
+    return true;
+  }
   const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
   const timespec patience{seconds.count(), (left - seconds).count()};
   pollfd events{socket_.native_handle(), 0, 0};
@@ -192,7 +206,7 @@ bool TcpTransport::wait(Deadline deadline) {
   const int ready = ::ppoll(&events, 1, &patience, nullptr);
   if (ready == 0) return false;
   if (waits_to_write) write();
-  if (wants_to_read()) read();
+  if (wants_to_read()) read(MSG_DONTWAIT);
   return true;
 }
 
@@ -261,7 +275,7 @@ Result<void> TcpTransport::begin_delivery() {
     return *fatal_;
   }
   drop(sizeof(sevmon_envelope));
-  partial_ = Delivery{envelope->tag, envelope->status, std::vector<std::byte>(envelope->bytes)};
+  partial_ = Delivery{envelope->tag, envelope->status, FrameBytes(envelope->bytes)};
   partial_bytes_ = 0;
   return {};
 }

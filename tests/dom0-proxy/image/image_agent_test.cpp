@@ -288,7 +288,7 @@ TEST_F(Image, TheTransportBringsItsOwnKey) {
     tests::require(delivery.has_value() && delivery->tag == tag, "receive");
     return *std::move(delivery);
   };
-  const auto to_bytes = [](const Bytes& bytes) {
+  const auto to_bytes = [](const ids::FrameBytes& bytes) {
     const auto* begin = reinterpret_cast<const std::uint8_t*>(bytes.data());
     return tests::Bytes{begin, begin + bytes.size()};
   };

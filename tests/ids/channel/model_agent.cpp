@@ -195,7 +195,7 @@ std::optional<Bytes> ModelAgent::respond(const sevmon_header& header,
 
 Bytes ModelAgent::build_body(const sevmon_request_body& request, const Session& session,
                              std::uint64_t n) const {
-  Bytes body(SEVMON_RESPONSE_BODY_BYTES(session.size_class));
+  Bytes body(SEVMON_RESPONSE_BODY_BYTES(session.size_class), std::byte{0});
   sevmon_response_head head{};
   head.n = n;
   head.time_ns = 1;

@@ -12,13 +12,14 @@
 #include <vector>
 
 #include <sevmon/codec.hpp>
+#include <sevmon/frame_bytes.hpp>
 
 #include "channel/noise.hpp"
 #include "channel/xaes.hpp"
 
 namespace sevmon::ids::test {
 
-using Bytes = std::vector<std::byte>;
+using Bytes = FrameBytes;
 
 /// Whatever answers frames: the model below, or the agent itself.
 class Responder {

@@ -23,7 +23,7 @@ namespace {
 using common::ErrorCode;
 using std::chrono::milliseconds;
 using tests::ShmFile;
-using Frame = std::vector<std::byte>;
+using Frame = FrameBytes;
 
 constexpr milliseconds kLong{20000};
 constexpr milliseconds kShort{50};

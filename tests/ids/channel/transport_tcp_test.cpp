@@ -42,7 +42,7 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using common::ErrorCode;
 using std::chrono::milliseconds;
-using Bytes = std::vector<std::byte>;
+using Bytes = FrameBytes;
 
 FrameTransport::Deadline in(milliseconds time) {
   return std::chrono::steady_clock::now() + time;
@@ -50,6 +50,8 @@ FrameTransport::Deadline in(milliseconds time) {
 
 constexpr milliseconds kLong{20000};
 constexpr milliseconds kShort{50};
+// More than one call waits: the transport's patience is 200 ms.
+constexpr milliseconds kSeveralCalls{450};
 
 Bytes envelope(std::uint32_t bytes, std::uint32_t tag, std::int32_t status,
                std::uint32_t zero = 0) {
@@ -134,6 +136,33 @@ TEST_F(TransportTcpTest, HalfADeliveryIsKeptForTheNextCall) {
   }
 }
 
+TEST_F(TransportTcpTest, DeadlinesHoldHoweverManyCallsWait) {
+  const auto deadline = in(kSeveralCalls);
+  const auto received = transport_->receive(deadline);
+  ASSERT_FALSE(received);
+  EXPECT_EQ(received.error().code, ErrorCode::kTimeout);
+  EXPECT_GE(std::chrono::steady_clock::now(), deadline);
+  // And one that comes in between is not late.
+  std::thread peer{[this] {
+    std::this_thread::sleep_for(kSeveralCalls / 2);
+    peer_sends(delivery(Bytes(100, std::byte{5}), 7));
+  }};
+  const auto delivered = transport_->receive(in(kLong));
+  peer.join();
+  ASSERT_TRUE(delivered);
+  EXPECT_EQ(delivered->tag, 7u);
+}
+
+TEST_F(TransportTcpTest, WhatIsThereAlreadyIsDeliveredAfterTheDeadline) {
+  peer_sends(delivery(Bytes(100, std::byte{5}), 7));
+  ASSERT_TRUE(transport_->receive(in(kLong)));
+  peer_sends(delivery(Bytes(100, std::byte{5}), 8));
+  std::this_thread::sleep_for(kShort);
+  const auto delivered = transport_->receive(std::chrono::steady_clock::now() - kShort);
+  ASSERT_TRUE(delivered);
+  EXPECT_EQ(delivered->tag, 8u);
+}
+
 TEST_F(TransportTcpTest, EnvelopesThatCannotBeEndIt) {
   const Bytes envelopes[] = {envelope(SEVMON_MAX_FRAME_BYTES + 1, 0, 0),
                              envelope(0xffffffff, 0, 0),
@@ -170,14 +199,14 @@ TEST_F(TransportTcpTest, WhatCameBeforeTheEndIsDelivered) {
 }
 
 TEST_F(TransportTcpTest, HalfAFrameAndThenTheEnd) {
-  const auto bytes = delivery(Bytes(100), 1);
+  const auto bytes = delivery(Bytes(100, std::byte{5}), 1);
   peer_sends({bytes.begin(), bytes.end() - 1});
   peer_.close();
   expect_error(ErrorCode::kConnect);
 }
 
 TEST_F(TransportTcpTest, PeerThatTakesNothingIsATimeout) {
-  const Bytes frame(SEVMON_REQUEST_FRAME_BYTES);
+  const Bytes frame(SEVMON_REQUEST_FRAME_BYTES, std::byte{0});
   common::Result<void> sent;
   for (int i = 0; i < 100000 && sent; ++i) sent = transport_->send(frame, 1, in(kShort));
   ASSERT_FALSE(sent);

@@ -63,7 +63,7 @@ class NumberedPages final : public Channel {
     std::size_t bytes = 0;
     for (const auto& item : request.items) bytes += item.bytes;
     EXPECT_LE(bytes, 15 * 4096u);
-    response.body.resize(bytes);
+    response.body.assign(bytes, std::byte{0});
     std::size_t at = 0;
     for (const auto& item : request.items) {
       EXPECT_EQ(item.type, SEVMON_ITEM_READ_PHYSICAL);

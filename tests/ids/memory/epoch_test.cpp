@@ -26,7 +26,7 @@ class FakeChannel : public Channel {
       last = request;
       Response response;
       response.head.status = answer_status;
-      response.body.resize(SEVMON_CLASS_PAGES(size_class_) * SEVMON_PAGE_BYTES);
+      response.body.assign(SEVMON_CLASS_PAGES(size_class_) * SEVMON_PAGE_BYTES, std::byte{0});
       common::DataLayout layout{size_class_};
       for (const auto& item : request.items) {
         items.push_back(item);

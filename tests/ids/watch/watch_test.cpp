@@ -67,7 +67,7 @@ class ScriptedChannel : public Channel {
     Response response;
     response.head.time_ns =
         static_cast<std::uint64_t>(std::chrono::nanoseconds{script_.clock.since_start()}.count());
-    response.body.resize(sizeof(sevmon_status));
+    response.body.assign(sizeof(sevmon_status), std::byte{0});
     if (requests.front().items.front().type == SEVMON_ITEM_STATUS)
       response.items.push_back({SEVMON_STATUS_OK, 0, response.body});
     std::vector<Response> responses;

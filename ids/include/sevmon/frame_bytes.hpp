@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace sevmon::ids {
+
+/// std::allocator, but what a container makes without a value keeps whatever the memory held.
+template <typename T>
+struct LeftUnset : std::allocator<T> {
+  template <typename U>
+  struct rebind {
+    using other = LeftUnset<U>;
+  };
+  template <typename U>
+  void construct(U* place) {
+    ::new (static_cast<void*>(place)) U;
+  }
+  template <typename U, typename... Args>
+  void construct(U* place, Args&&... args) {
+    std::construct_at(place, std::forward<Args>(args)...);
+  }
+};
+
+/// A frame as it is received, up to 62 KB of it. Its bytes are whatever they are until somebody
+/// writes them: zeros that are overwritten at once would cost as much as reading them again.
+using FrameBytes = std::vector<std::byte, LeftUnset<std::byte>>;
+
+}  // namespace sevmon::ids
