@@ -8,6 +8,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +18,8 @@
 #include <span>
 #include <stdexcept>
 #include <utility>
+
+#include <sevmon/random.hpp>
 
 #include "agent-state.h"
 #include "support/openssl_sha256.hpp"
@@ -148,7 +152,16 @@ class BenchHost {
            static_cast<std::uint64_t>(now.tv_nsec) + skipped_ns_;
   }
   static int random(void* bytes, size_t count) {
-    return getrandom(bytes, count, 0) == static_cast<ssize_t>(count) ? 0 : -EIO;
+    auto* const out = static_cast<std::uint8_t*>(bytes);
+    if (count != sizeof(common::MessageRandom::Bytes)) return draw({out, count}) ? 0 : -EIO;
+    // As dom0-proxy's image backend does.
+    static common::MessageRandom message_random{draw};
+    const auto drawn = message_random.draw();
+    if (drawn) std::ranges::copy(*drawn, out);
+    return drawn ? 0 : -EIO;
+  }
+  static bool draw(std::span<std::uint8_t> out) {
+    return getrandom(out.data(), out.size(), 0) == static_cast<ssize_t>(out.size());
   }
 
   static inline const GuestMemory* memory_ = nullptr;

@@ -6,12 +6,14 @@
 //   bench-relay echo                     print a port, echo on it
 //   bench-relay measure PORT PROXY_PID ECHO_PORT ECHO_PID IMAGE AGENT_KEY KEY ROUNDS PART [ROW]
 //       PART: 1 in PART of the usual number of requests; ROW: no other, for a profiler
-#include <sys/types.h>
-#include <time.h>
-
+#include <array>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <functional>
+#include <map>
+#include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -19,14 +21,20 @@
 #include <sevmon/transport.hpp>
 
 #include "bench/batch_echo.hpp"
-#include "bench/rounds.hpp"
-#include "channel/handshake.hpp"
-#include "image/image_agent.hpp"
+#include "bench/relay_row.hpp"
+#include "bench/relay_stages.hpp"
 
 namespace {
 
 using namespace sevmon;
 using namespace std::chrono_literals;
+using bench::check;
+using bench::class_of;
+using bench::CpuOf;
+using bench::RelayRow;
+using bench::Stopwatch;
+using bench::take;
+using bench::time;
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint32_t kMessageBytes = sizeof(sevmon_envelope) + SEVMON_REQUEST_FRAME_BYTES;
@@ -34,60 +42,23 @@ constexpr std::array kDepths{1, 2, 4, 8, 16, 32, 64};
 constexpr std::array kPages{1, 2, 4, 8, 15};
 constexpr unsigned kBulkDepth = 16;
 
-std::uint8_t class_of(unsigned pages) {
-  return pages == 1   ? SEVMON_CLASS_1_PAGE
-         : pages <= 4 ? SEVMON_CLASS_4_PAGES
-                      : SEVMON_CLASS_15_PAGES;
-}
-
 std::uint32_t answer_bytes(unsigned pages) {
   return static_cast<std::uint32_t>(sizeof(sevmon_envelope) +
                                     SEVMON_RESPONSE_FRAME_BYTES(class_of(pages)));
 }
 
-template <typename T>
-T take(common::Result<T> result) {
-  if (!result) throw std::runtime_error{result.error().message()};
-  return std::move(*result);
-}
-void check(const common::Result<void>& result) {
-  if (!result) throw std::runtime_error{result.error().message()};
-}
-
-std::uint64_t read_clock(clockid_t clock) {
-  timespec now{};
-  clock_gettime(clock, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
-std::uint64_t wall_ns() {
-  return read_clock(CLOCK_MONOTONIC);
-}
-
-/// The CPU time that a process has used so far, all threads of it.
-class CpuOf {
- public:
-  explicit CpuOf(pid_t process) {
-    if (clock_getcpuclockid(process, &clock_)) throw std::runtime_error{"no such process"};
-  }
-  std::uint64_t ns() const { return read_clock(clock_); }
-
- private:
-  clockid_t clock_{};
+/// Rows that a row's rate is compared with: one, or what several would take one after the other.
+struct Sum {
+  std::string name;
+  std::vector<std::string> rows;
 };
-
-/// When each request went and its answer came.
-class Stopwatch {
- public:
-  explicit Stopwatch(std::size_t count) : sent_(count), took_(count) {}
-  void sent(std::size_t i) { sent_[i] = wall_ns(); }
-  void took(std::size_t i) { took_[i] = static_cast<double>(wall_ns() - sent_[i]) / 1000; }
-  double within(double part) const { return bench::quantile(took_, part); }
-
- private:
-  std::vector<std::uint64_t> sent_;
-  std::vector<double> took_;  // microseconds
-};
+const std::map<std::string, std::vector<Sum>> kSums{
+    {"relay_1_1", {{"all_its_parts", {"echo_1_1", "agent_1", "request_1", "open_1"}}}},
+    {"relay_15_16",
+     {{"agent_15", {"agent_15"}},
+      {"open_15", {"open_15"}},
+      {"echo_15_16", {"echo_15_16"}},
+      {"proxy_15", {"proxy_15"}}}}};
 
 /// Requests of so many pages each, without end.
 class PageStream : public ids::RequestStream {
@@ -122,117 +93,6 @@ class PageStream : public ids::RequestStream {
   std::size_t made_ = 0;
 };
 
-/// What was measured of one row, a value for each round.
-struct Row {
-  std::string id;
-  unsigned pages, depth;
-  std::string baseline;  // a row's id, or none
-  std::function<void(Row&)> run;
-  std::vector<double> wall_us{}, half_us{}, most_us{}, client_us{}, server_us{};  // per request
-};
-
-/// Run `work`, `count` requests, and note what each cost.
-void time(Row& row, std::size_t count, const CpuOf* server,
-          const std::function<void(Stopwatch&)>& work) {
-  Stopwatch watch{count};
-  const auto server_start = server ? server->ns() : 0, wall_start = wall_ns(),
-             client_start = read_clock(CLOCK_PROCESS_CPUTIME_ID);
-  work(watch);
-  const auto per_request = [&](std::uint64_t now, std::uint64_t start) {
-    return static_cast<double>(now - start) / 1000 / static_cast<double>(count);
-  };
-  row.client_us.push_back(per_request(read_clock(CLOCK_PROCESS_CPUTIME_ID), client_start));
-  row.wall_us.push_back(per_request(wall_ns(), wall_start));
-  row.server_us.push_back(server ? per_request(server->ns(), server_start) : 0);
-  row.half_us.push_back(watch.within(0.5));
-  row.most_us.push_back(watch.within(0.99));
-}
-
-/// The agent over the image, in this process, and a session with it.
-class Alone {
- public:
-  Alone(const std::string& image, const std::string& agent_key, const std::string& key,
-        std::uint64_t frames)
-      : frames_{frames}, answer_(SEVMON_MAX_FRAME_BYTES) {
-    std::vector<std::byte> file(SEVMON_KEY_FILE_MAX_BYTES);
-    std::FILE* const in = std::fopen(agent_key.c_str(), "rb");
-    if (in == nullptr) throw std::runtime_error{"cannot read " + agent_key};
-    file.resize(std::fread(file.data(), 1, file.size(), in));
-    std::fclose(in);
-    agent_ = take(proxy::ImageAgent::open(image, file, proxy::ImageFormat::kRaw));
-    const auto ids = take(ids::Key::load(key));
-    ids::Handshake handshake{ids, {1}, SEVMON_CLASS_15_PAGES, 5s, ids::Clock::now()};
-    while (!handshake.result())
-      if (const auto frame = handshake.poll(ids::Clock::now(), 1)) {
-        ask(*frame);
-        handshake.take({1, 0, {answer_.begin(), answer_.begin() + bytes_}}, ids::Clock::now());
-      }
-    session_ = take(*std::move(handshake.result())).session;
-    // No page is touched for the first time later.
-    for (const auto& request : make_requests(frames_ / 15 + 1)) ask(request.frame);
-  }
-
-  /// What the agent takes to open, read and seal, requests prepared beforehand.
-  void seal(Row& row, std::size_t count) {
-    const auto requests = make_requests(count);
-    time(row, count, nullptr, [&](Stopwatch& watch) {
-      for (std::size_t i = 0; i < count; ++i) {
-        watch.sent(i);
-        ask(requests[i].frame);
-        watch.took(i);
-      }
-    });
-  }
-  /// What the IDS takes to make a response of an answer's frame that is there already.
-  void open(Row& row, std::size_t count) {
-    std::vector<std::vector<std::byte>> answers;
-    const auto requests = make_requests(count);
-    for (const auto& request : requests) {
-      ask(request.frame);
-      answers.emplace_back(answer_.begin(), answer_.begin() + bytes_);
-    }
-    time(row, count, nullptr, [&](Stopwatch& watch) {
-      for (std::size_t i = 0; i < count; ++i) {
-        watch.sent(i);
-        if (!session_->open_in_place(take(common::decode_header(answers[i])), answers[i]))
-          throw std::runtime_error{"an answer does not verify"};
-        take(common::decode_response(ids::Session::body_in(answers[i]), requests[i].n,
-                                     SEVMON_CLASS_15_PAGES, request_));
-        watch.took(i);
-      }
-    });
-  }
-
- private:
-  void ask(std::span<const std::byte> frame) {
-    const int answered = agent_->frame(frame, answer_);
-    if (answered < 0) throw std::runtime_error{"the agent refuses"};
-    bytes_ = answered;
-  }
-  std::vector<ids::Session::Sealed> make_requests(std::size_t count) {
-    std::vector<ids::Session::Sealed> requests;
-    for (std::size_t i = 0; i < count; ++i) {
-      std::vector<sevmon_item> items;
-      for (unsigned page = 0; page < 15; ++page)
-        items.push_back({SEVMON_ITEM_READ_PHYSICAL, 0, SEVMON_PAGE_BYTES, 0,
-                         next_++ % frames_ * SEVMON_PAGE_BYTES});
-      sevmon_request_head head{};
-      head.domid = SEVMON_DOMID_DOM0;
-      request_ = take(common::make_request(head, items, SEVMON_CLASS_15_PAGES));
-      requests.push_back(session_->seal(request_));
-    }
-    return requests;
-  }
-
-  const std::uint64_t frames_;
-  std::uint64_t next_ = 0;
-  std::unique_ptr<proxy::ImageAgent> agent_;
-  std::unique_ptr<ids::Session> session_;
-  sevmon_request_body request_{};  // all have the same layout
-  std::vector<std::byte> answer_;
-  int bytes_ = 0;
-};
-
 class Bench {
  public:
   explicit Bench(const std::vector<std::string>& words)
@@ -243,21 +103,28 @@ class Bench {
         key_{words.at(6)},
         part_{std::stoul(words.at(8))},
         frames_{std::filesystem::file_size(words.at(4)) / SEVMON_PAGE_BYTES},
-        alone_{words.at(4), words.at(5), key_, frames_} {
+        one_{words.at(4), words.at(5), key_, 1, frames_},
+        bulk_{words.at(4), words.at(5), key_, 15, frames_} {
     for (const unsigned depth : kDepths) add_pair(1, depth, 4000);
     for (const unsigned pages : kPages)
       if (pages > 1) add_pair(pages, kBulkDepth, 1200);
-    rows_.push_back({"alone_seal", 15, 1, "", [this](Row& row) { alone_.seal(row, some(500)); }});
-    rows_.push_back({"alone_open", 15, 1, "", [this](Row& row) { alone_.open(row, some(500)); }});
+    add_alone("agent_1", 1, 4000, [this](auto& row, auto count) { one_.answer(row, count); });
+    add_alone("request_1", 1, 4000, [this](auto& row, auto count) { one_.request(row, count); });
+    add_alone("open_1", 1, 4000, [this](auto& row, auto count) { one_.open(row, count); });
+    add_alone("agent_15", 15, 500, [this](auto& row, auto count) { bulk_.answer(row, count); });
+    add_alone("open_15", 15, 500, [this](auto& row, auto count) { bulk_.open(row, count); });
+    add_alone("proxy_15", 15, 1200, [this](auto& row, auto count) {
+      bench::ProxyAlone{port_, key_, 15, kBulkDepth, frames_}.answer(row, proxy_process_, count);
+    });
   }
 
   void keep(const std::string& id) {
-    std::erase_if(rows_, [&](const Row& row) { return row.id != id; });
+    std::erase_if(rows_, [&](const RelayRow& row) { return row.id != id; });
     for (auto& row : rows_) row.baseline.clear();
   }
 
   void run(unsigned rounds) {
-    Row all{"", 15, kBulkDepth, "", nullptr};  // the same for the proxy
+    RelayRow all{"", 15, kBulkDepth, "", nullptr};  // the same for the proxy
     relay(all, frames_ / 15 + 1);
     std::mt19937 generator{1};
     std::vector<std::size_t> order(rows_.size());
@@ -284,10 +151,10 @@ class Bench {
                {"99_percent_within_us", bench::summary(row.most_us)},
                {"client_cpu_us", bench::summary(row.client_us)},
                {"server_cpu_us", bench::summary(row.server_us)}};
-      if (!row.baseline.empty()) one["rate_to_echo"] = bench::summary(rates(row, row.baseline));
-      if (row.id == "relay_15_16" && rows_.size() > 1)
-        for (const auto* stage : {"alone_seal", "alone_open", "echo_15_16"})
-          one[std::string{"rate_to_"} + stage] = bench::summary(rates(row, stage));
+      if (!row.baseline.empty()) one["rate_to_echo"] = bench::summary(rates(row, {row.baseline}));
+      if (const auto sums = kSums.find(row.id); sums != kSums.end() && rows_.size() > 1)
+        for (const auto& sum : sums->second)
+          one["rate_to_" + sum.name] = bench::summary(rates(row, sum.rows));
       all.push_back(std::move(one));
     }
     return all;
@@ -298,13 +165,19 @@ class Bench {
 
   void add_pair(unsigned pages, unsigned depth, std::size_t count) {
     const auto name = "_" + std::to_string(pages) + "_" + std::to_string(depth);
-    rows_.push_back(
-        {"echo" + name, pages, depth, "", [this, count](Row& row) { echo(row, some(count)); }});
+    rows_.push_back({"echo" + name, pages, depth, "",
+                     [this, count](RelayRow& row) { echo(row, some(count)); }});
     rows_.push_back({"relay" + name, pages, depth, "echo" + name,
-                     [this, count](Row& row) { relay(row, some(count)); }});
+                     [this, count](RelayRow& row) { relay(row, some(count)); }});
   }
 
-  void echo(Row& row, std::size_t count) {
+  void add_alone(const std::string& id, unsigned pages, std::size_t count,
+                 const std::function<void(RelayRow&, std::size_t)>& run) {
+    rows_.push_back(
+        {id, pages, 1, "", [this, count, run](RelayRow& row) { run(row, some(count)); }});
+  }
+
+  void echo(RelayRow& row, std::size_t count) {
     bench::BatchEchoClient client{echo_port_};
     time(row, count, &echo_process_, [&](Stopwatch& watch) {
       client.exchange(
@@ -313,7 +186,7 @@ class Bench {
     });
   }
 
-  void relay(Row& row, std::size_t count) {
+  void relay(RelayRow& row, std::size_t count) {
     ids::ChannelOptions options;
     options.size_class = class_of(row.pages);
     options.pipeline_depth = row.depth;
@@ -327,12 +200,14 @@ class Bench {
     });
   }
 
-  std::vector<double> rates(const Row& row, const std::string& other) const {
-    const auto theirs = std::ranges::find(rows_, other, &Row::id);
-    std::vector<double> rates;
-    for (std::size_t i = 0; i < row.wall_us.size(); ++i)
-      rates.push_back(theirs->wall_us[i] / row.wall_us[i]);
-    return rates;
+  /// The row's rate, of what it would be if a request took as long as all of these together.
+  std::vector<double> rates(const RelayRow& row, const std::vector<std::string>& others) const {
+    std::vector<double> together(row.wall_us.size());
+    for (const auto& other : others)
+      std::ranges::transform(together, std::ranges::find(rows_, other, &RelayRow::id)->wall_us,
+                             together.begin(), std::plus{});
+    std::ranges::transform(together, row.wall_us, together.begin(), std::divides{});
+    return together;
   }
 
   const std::string port_;
@@ -343,8 +218,8 @@ class Bench {
   const std::size_t part_;
   const std::uint64_t frames_;
   std::uint64_t next_ = 0;
-  Alone alone_;
-  std::vector<Row> rows_;
+  bench::AgentAlone one_, bulk_;
+  std::vector<RelayRow> rows_;
 };
 
 int run(const std::vector<std::string>& words) {

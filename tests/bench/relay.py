@@ -168,15 +168,35 @@ def page_lines(rows):
                f"{figures.number(middle(row, 'server_cpu_us')):>7}"
                f"{figures.number(middle(beside, 'client_cpu_us')):>7}"
                f"{figures.number(middle(beside, 'server_cpu_us')):>8}")
-    whole = by_id["relay_15_16"]
+    yield from part_lines(by_id)
     yield ""
+    yield from stage_lines(by_id)
+
+
+def part_lines(by_id):
+    """One request at a time: what nothing can be shorter than, and how much longer it is."""
+    yield ""
+    yield f"{'1 page, 1 in flight, part by part':44}{'us/request':>11}"
+    parts = (("echo_1_1", "echo of as many bytes"), ("agent_1", "agent: open, read, seal"),
+             ("request_1", "IDS: seal a request"), ("open_1", "IDS: open, lay out"))
+    for name, what in parts:
+        yield f"  {what:42}{figures.number(by_id[name]['wall_us']['median']):>11}"
+    whole = by_id["relay_1_1"]
+    ratio = whole["rate_to_all_its_parts"]
+    yield (f"  {'the whole':42}{figures.number(whole['wall_us']['median']):>11}"
+           f"  {ratio['median']:.2f} ({ratio['p10']:.2f} .. {ratio['p90']:.2f}) of the rate of its parts")
+
+
+def stage_lines(by_id):
+    """Many under way: what each stage would do if it did not have to wait for another."""
+    whole = by_id["relay_15_16"]
     yield f"{'15 pages a request, each stage alone':44}{'us/request':>11}{'the whole, of its rate':>40}"
-    for name, what in (("alone_seal", "agent: open, read, seal"),
-                       ("alone_open", "IDS: open, lay out"),
-                       ("echo_15_16", "echo of as many bytes, 16 in flight")):
+    for name, what in (("agent_15", "agent: open, read, seal"), ("open_15", "IDS: open, lay out"),
+                       ("echo_15_16", "echo of as many bytes, 16 in flight"),
+                       ("proxy_15", "proxy and agent, for a client that opens none")):
         ratio = whole["rate_to_" + name]
         rate = f"{ratio['median']:.2f} ({ratio['p10']:.2f} .. {ratio['p90']:.2f})"
-        yield f"  {what:42}{figures.number(by_id[name]['wall_us']['median']):>11}{rate:>40}"
+        yield f"  {what:46}{figures.number(by_id[name]['wall_us']['median']):>7}{rate:>40}"
     yield f"  {'the whole, 16 in flight':42}{figures.number(whole['wall_us']['median']):>11}"
 
 
