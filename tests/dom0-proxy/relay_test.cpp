@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "relay.hpp"
 
+#include <atomic>
+
 #include "proxy_fixture.hpp"
 
 namespace sevmon::proxy::test {
@@ -22,6 +24,28 @@ TEST_F(Relaying, AnswersPipelinedFramesUnderTheirTags) {
     ASSERT_TRUE(received);
     EXPECT_EQ(received->notice, 0);
     EXPECT_EQ(received->frame, frame_of({.number = received->tag}, 16 + received->tag));
+  }
+}
+
+TEST_F(Relaying, FramesMayComeByteByByte) {
+  start();
+  const Client client{endpoint_};
+  for (std::uint32_t tag = 1; tag <= 3; ++tag) {
+    const auto frame = frame_of({.number = tag}, 16 + tag);
+    const auto envelope = encode_answer(tag, static_cast<std::uint32_t>(frame.size()));
+    Bytes whole{envelope.begin(), envelope.end()};
+    whole.insert(whole.end(), frame.begin(), frame.end());
+    for (std::size_t at = 0; at < whole.size(); ++at) {
+      ASSERT_TRUE(client.send_raw(std::span{whole}.subspan(at, 1)));
+      std::this_thread::sleep_for(std::chrono::milliseconds{1});
+      EXPECT_EQ(ask([this] { return backend_->submitted; }), tag - 1) << at;
+      if (at + 2 == whole.size()) break;  // the last byte below: then it may have been submitted
+    }
+    ASSERT_TRUE(client.send_raw(std::span{whole}.last(1)));
+    const auto received = client.receive();
+    ASSERT_TRUE(received);
+    EXPECT_EQ(received->tag, tag);
+    EXPECT_EQ(received->frame, frame);
   }
 }
 
@@ -290,6 +314,24 @@ TEST_F(Relaying, FramesMustArriveInTime) {
     client.send_raw(std::span{whole}.first(bytes));
     EXPECT_EQ(client.receive_notice(), SEVMON_NOTICE_TIMEOUT) << bytes;
   }
+}
+
+TEST_F(Relaying, FramesMustArriveInTimeHoweverSteadilyTheyCome) {
+  settings_.deadlines.frame = std::chrono::milliseconds{200};
+  start();
+  const auto envelope = encode_answer(1, kMaxFrameBytes);
+  const Client client{endpoint_};
+  client.send_raw(envelope);
+  // A byte is never long after the one before it; the frame would take a minute.
+  std::atomic<bool> is_over = false;
+  std::thread drip{[&] {
+    const Bytes byte(1);
+    while (!is_over && client.send_raw(byte))
+      std::this_thread::sleep_for(std::chrono::milliseconds{50});
+  }};
+  EXPECT_EQ(client.receive_notice(), SEVMON_NOTICE_TIMEOUT);
+  is_over = true;
+  drip.join();
 }
 
 TEST_F(Relaying, AnswersMustComeInTime) {

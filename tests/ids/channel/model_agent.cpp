@@ -67,6 +67,7 @@ void ModelAgent::reboot() {
   boot_nonce_ = random_array<16>();
   challenge_ = random_array<16>();
   sessions_.clear();
+  next_session_ = 1;
 }
 
 std::size_t ModelAgent::session_count() const {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <set>
 
 #include "ids/channel/channel_fixture.hpp"
 
@@ -45,6 +46,46 @@ TEST_F(RekeyTest, SessionNumbersAreUnderTheNewKeysFromZero) {
   EXPECT_EQ(used.size(), 40u);
   EXPECT_TRUE(used.contains({1, 0}));
   EXPECT_TRUE(used.contains({2, 0}));
+}
+
+TEST_F(RekeyTest, AnAgentThatStartedAgainMayGiveANumberTwice) {
+  options_.rekey_after_messages = 4;
+  options_.pipeline_depth = 8;
+  options_.answer_timeout = std::chrono::seconds{20};
+  attack_.on_send = [&](const Bytes& frame, std::uint32_t) {
+    if (type_of(frame) == SEVMON_FRAME_HELLO && agent_.handshakes() == 1) agent_.reboot();
+    return std::optional{frame};
+  };
+  // The first session's answers come late: some when there is a second session, the others when
+  // that one has answered too. Something that is none has the channel look around meanwhile.
+  Out late;
+  const auto bring = [&](std::size_t count, Out& out) {
+    for (; count > 0 && !late.empty(); --count) {
+      out.push_back(late.front());
+      late.pop_front();
+    }
+  };
+  attack_.on_answer = [&](const Delivery& delivery, Out& out) {
+    const bool is_response = type_of(delivery.frame) == SEVMON_FRAME_RESPONSE;
+    const bool is_second = agent_.handshakes() == 2;
+    (is_response && !is_second ? late : out).push_back(delivery);
+    if (is_response && late.size() == options_.pipeline_depth)
+      out.push_back(with_frame(delivery, Bytes(20, std::byte{0})));
+    if (is_second) bring(is_response ? late.size() : 2, out);
+  };
+  const auto channel = open();
+  expect_right(*channel, reads(12));
+  EXPECT_EQ(channel->stats().rekeys, 1u);
+  EXPECT_EQ(channel->stats().discarded, 1u);
+  std::set<std::pair<std::uint32_t, std::uint64_t>> used;
+  std::size_t requests = 0;
+  for (const auto& frame : attack_.sent) {
+    if (type_of(frame) != SEVMON_FRAME_REQUEST) continue;
+    const auto header = *common::decode_header(frame);
+    used.emplace(header.session, header.n);
+    ++requests;
+  }
+  EXPECT_LT(used.size(), requests) << "the sessions had different numbers";
 }
 
 TEST_F(RekeyTest, RequestsGoOnWhenARekeyFails) {
