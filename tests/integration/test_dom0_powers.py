@@ -50,6 +50,10 @@ class Powers:
     def test_physdev_op(self):
         self.refused("physdev_op")
 
+    def test_a_device_is_no_function_of_nothing(self):
+        """Xen 4.20 forgot one that its Dom0 has."""
+        self.refused("virtual_function")
+
     def test_hypercalls(self):
         self.refused("hypercalls")
 

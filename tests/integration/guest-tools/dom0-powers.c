@@ -75,6 +75,7 @@ static const struct {
     { "memory_op", memory_op },     { "ram", ram },         { "devices", devices },
     { "physdev_op", physdev_op },   { "hypercalls", hypercalls }, { "pci", pci },
     { "ports", ports },             { "allowed", allowed }, { "sleep", sleep_ },
+    { "virtual_function", virtual_function },
 };
 
 int main(int argc, char **argv)

@@ -56,6 +56,7 @@ void hypercalls(void);
 void ram(void);
 void devices(void);
 void pci(void);
+void virtual_function(void);
 void ports(void);
 void control_map(void);
 void control_pci(void);

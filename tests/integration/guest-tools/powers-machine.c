@@ -182,6 +182,37 @@ void pci(void)
         expect("host bridge known to this test", host, 0, 1);
 }
 
+/*
+ * Xen 4.20 freed a device that its Dom0 has, and left it in its Dom0's list,
+ * when that said the device was a virtual function of one that is not there.
+ * Xen's list shows it: what was freed cannot be taken out.  Nobody uses the
+ * chipset's disk controller here.
+ */
+void virtual_function(void)
+{
+    struct physdev_pci_device_add *add = zeroed();
+    struct physdev_pci_device *device = (void *)((char *)add + PAGE);
+    unsigned int bdf = 0;
+
+    if ( !newer )
+        return;
+    open_ports();
+    while ( bdf < 256 && config_read(bdf, 0x0a, 2) != 0x0101 && /* IDE */
+            config_read(bdf, 0x0a, 2) != 0x0106 /* AHCI */ )
+        bdf++;
+    expect("a disk controller", bdf, bdf < 256, 1);
+    add->devfn = device->devfn = bdf;
+    add->flags = XEN_PCI_DEV_VIRTFN;
+    add->physfn.bus = 0xfe;
+    expect("physdev_op pci_device_add as a function of nothing", bdf,
+           call(__HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, (uintptr_t)add, 0, 0), -ENODEV);
+    expect("physdev_op pci_device_remove of the same", bdf,
+           call(__HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_remove, (uintptr_t)device, 0, 0), 0);
+    add->flags = 0;
+    expect("physdev_op pci_device_add of the same", bdf,
+           call(__HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, (uintptr_t)add, 0, 0), 0);
+}
+
 /* Works: Dom0 drives its network card. */
 void control_pci(void)
 {
