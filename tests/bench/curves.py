@@ -69,10 +69,9 @@ def ranges(mib):
     return [f"{at << 20:#x}:{RANGE_MIB}M" for at in range(0, mib, step)]
 
 
-def dumped(paths, mib, proxy):
+def dumped(paths, mib, proxy, parts, part_mib):
     """A dump over TCP to nowhere: how long, and the most memory that either end had. The proxy maps the
     image, which is the system's cache, and no memory of its own."""
-    parts = ranges(mib)
     start = time.monotonic()
     process = subprocess.Popen(
         [lab.SEVMON, "--connect", paths.tcp.replace("tcp:", "tcp:127.0.0.1:"), "--key", paths.key,
@@ -87,14 +86,16 @@ def dumped(paths, mib, proxy):
         raise SystemExit(f"bench: {process.stderr.read().decode().strip()}")
     seconds = time.monotonic() - start
     return {"x": mib, "seconds": seconds,
-            "mb_per_s": len(parts) * (RANGE_MIB << 20) / seconds / 1e6,
+            "mb_per_s": len(parts) * (part_mib << 20) / seconds / 1e6,
             "ids_kib": ids_kib, "proxy_kib": proxy_kib}
 
 
 def memory_points(sizes):
     # On a disk, and sparse: reading it takes cache, which is given back, and no memory.
     with reads.native(sizes[-1], sparse=True, folder=None) as paths:
-        return [dumped(paths, mib, paths.proxy) for mib in sizes]
+        parts = [dumped(paths, mib, paths.proxy, ranges(mib), RANGE_MIB) for mib in sizes]
+        whole = dumped(paths, sizes[-1], paths.proxy, [f"0x0:{sizes[-1]}M"], sizes[-1])
+    return parts, whole
 
 
 # ---- All of it ----
@@ -107,9 +108,10 @@ def measure(options):
                                      lambda x: (x, 16))
         flight_curve = request_points(paths, IN_FLIGHT[:2] if quick else IN_FLIGHT, rounds, pages,
                                       lambda x: (15, x))
-    return {"pages_per_request": pages_curve, "in_flight": flight_curve,
-            "processes": process_points(PROCESSES[:1] if quick else PROCESSES, 1 if quick else 5),
-            "memory": memory_points((16,) if quick else MEMORY_MIB)}
+    processes = process_points(PROCESSES[:1] if quick else PROCESSES, 1 if quick else 5)
+    memory, whole = memory_points((16,) if quick else MEMORY_MIB)
+    return {"pages_per_request": pages_curve, "in_flight": flight_curve, "processes": processes,
+            "memory": memory, "all_memory": whole}
 
 
 # ---- For people ----
@@ -164,3 +166,8 @@ def lines(measured):
         [[f"{point['x']:,}", number(point["seconds"]), number(point["mb_per_s"]),
           bar(point["mb_per_s"], most), f"{point['ids_kib']:,}", f"{point['proxy_kib']:,}"]
          for point in measured["memory"]])
+    whole = measured["all_memory"]
+    yield ""
+    yield (f"All {whole['x']:,} MiB in one dump: {number(whole['seconds'])} s,"
+           f" {number(whole['mb_per_s'])} MB/s; IDS {whole['ids_kib']:,} KiB, proxy"
+           f" {whole['proxy_kib']:,} KiB.")
