@@ -5,6 +5,9 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include <algorithm>
+#include <cstring>
+
 namespace sevmon::common {
 namespace {
 
@@ -22,14 +25,31 @@ __attribute__((target("rdrnd"))) bool draw_word(unsigned long long& value) {
 
 }  // namespace
 
-bool mix_in_rdrand(std::span<std::uint8_t> out) {
+bool draw_rdrand(std::span<std::uint8_t> out) {
   static const bool has_rdrand = cpu_has_rdrand();
-  unsigned long long value = 0;
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    if (i % sizeof(value) == 0 && (!has_rdrand || !draw_word(value))) return false;
-    out[i] ^= static_cast<std::uint8_t>(value >> 8 * (i % sizeof(value)));
+  unsigned long long value = 0, last = 0;
+  while (!out.empty()) {
+    if (!has_rdrand || !draw_word(value) || value == 0 || ~value == 0 || value == last)
+      return false;
+    const auto part = std::min(out.size(), sizeof(value));
+    std::memcpy(out.data(), &value, part);
+    out = out.subspan(part);
+    last = value;
   }
   explicit_bzero(&value, sizeof(value));
+  explicit_bzero(&last, sizeof(last));
+  return true;
+}
+
+bool mix_in(std::span<std::uint8_t> out, RandomSource cpu) {
+  std::array<std::uint8_t, 64> drawn;
+  while (!out.empty()) {
+    const auto part = std::span{drawn}.first(std::min(out.size(), drawn.size()));
+    if (!cpu(part)) return false;
+    for (std::size_t i = 0; i < part.size(); ++i) out[i] ^= part[i];
+    out = out.subspan(part.size());
+  }
+  explicit_bzero(drawn.data(), drawn.size());
   return true;
 }
 
@@ -39,7 +59,7 @@ std::optional<MessageRandom::Bytes> MessageRandom::draw() {
     left_ = pool_.size();
   }
   auto bytes = pool_[--left_];
-  if (mix_in_rdrand(bytes) || system_(bytes)) return bytes;
+  if (mix_in(bytes, cpu_) || system_(bytes)) return bytes;
   return std::nullopt;
 }
 

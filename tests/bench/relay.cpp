@@ -114,7 +114,8 @@ class Bench {
     add_alone("agent_15", 15, 500, [this](auto& row, auto count) { bulk_.answer(row, count); });
     add_alone("open_15", 15, 500, [this](auto& row, auto count) { bulk_.open(row, count); });
     add_alone("proxy_15", 15, 1200, [this](auto& row, auto count) {
-      bench::ProxyAlone{port_, key_, 15, kBulkDepth, frames_}.answer(row, proxy_process_, count);
+      bench::ProxyAlone{port_, key_, 15, kBulkDepth, frames_, next_}.answer(row, proxy_process_,
+                                                                            count);
     });
   }
 

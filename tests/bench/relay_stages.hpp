@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -22,8 +23,10 @@ namespace sevmon::bench {
 /// A session's requests of so many pages each, all of the image's in their order.
 class PageRequests {
  public:
-  PageRequests(std::unique_ptr<ids::Session> session, unsigned pages, std::uint64_t frames)
-      : session_{std::move(session)}, pages_{pages}, frames_{frames} {}
+  /// `next`: the frame to go on with.
+  PageRequests(std::unique_ptr<ids::Session> session, unsigned pages, std::uint64_t frames,
+               std::uint64_t& next)
+      : session_{std::move(session)}, pages_{pages}, frames_{frames}, next_{next} {}
 
   ids::Session::Sealed seal() {
     std::vector<sevmon_item> items;
@@ -52,7 +55,7 @@ class PageRequests {
   std::unique_ptr<ids::Session> session_;
   const unsigned pages_;
   const std::uint64_t frames_;
-  std::uint64_t next_ = 0;
+  std::uint64_t& next_;
   sevmon_request_body request_{};
 };
 
@@ -78,25 +81,31 @@ class AgentAlone {
             proxy::ImageAgent::open(image, read_file(agent_key), proxy::ImageFormat::kRaw))},
         requests_{handshake(key, static_cast<std::uint8_t>(pages), pages,
                             [this](const auto& frame) { return ask(frame); }),
-                  pages, frames} {
+                  pages, frames, next_} {
     // No page is touched for the first time later.
     for (const auto& request : requests_.seal(frames / pages + 1)) ask(request.frame);
   }
 
   /// What the agent takes to open a request, read, and seal.
   void answer(RelayRow& row, std::size_t count) {
-    const auto requests = requests_.seal(count);
-    time_each(row, count, [&](std::size_t i) { answer_to(requests[i].frame); });
+    ids::Session::Sealed request;
+    time_each(
+        row, count, [&] { request = requests_.seal(); }, [&] { call_with(request.frame); });
   }
   /// What the IDS takes to make a frame of a request.
   void request(RelayRow& row, std::size_t count) {
-    time_each(row, count, [&](std::size_t) { requests_.seal(); });
+    time_each(
+        row, count, [] {}, [&] { requests_.seal(); });
   }
-  /// What it takes to make a response of an answer's frame that is there already.
+  /// What it takes to make a response of an answer that has just come.
   void open(RelayRow& row, std::size_t count) {
-    const auto requests = requests_.seal(count);
-    auto answers = answers_to(requests);
-    time_each(row, count, [&](std::size_t i) { requests_.open(requests[i].n, answers[i]); });
+    ids::Session::Sealed request;
+    ids::FrameBytes answer;
+    const auto prepare = [&] {
+      request = requests_.seal();
+      answer = ask(request.frame);
+    };
+    time_each(row, count, prepare, [&] { requests_.open(request.n, answer); });
   }
 
  private:
@@ -108,33 +117,37 @@ class AgentAlone {
     std::fclose(in);
     return file;
   }
-  template <typename Work>
-  static void time_each(RelayRow& row, std::size_t count, Work&& work) {
-    time(row, count, nullptr, [&](Stopwatch& watch) {
-      for (std::size_t i = 0; i < count; ++i) {
-        watch.sent(i);
-        work(i);
-        watch.took(i);
-      }
-    });
+  /// `work`, as often, without what comes before each. Nothing here waits: its time is CPU time.
+  template <typename Prepare, typename Work>
+  static void time_each(RelayRow& row, std::size_t count, Prepare&& prepare, Work&& work) {
+    std::vector<double> took;
+    for (std::size_t i = 0; i < count; ++i) {
+      prepare();
+      const auto start = wall_ns();
+      work();
+      took.push_back(static_cast<double>(wall_ns() - start) / 1000);
+    }
+    const auto mean = std::accumulate(took.begin(), took.end(), 0.0) / static_cast<double>(count);
+    row.wall_us.push_back(mean);
+    row.client_us.push_back(mean);
+    row.server_us.push_back(0);
+    row.half_us.push_back(quantile(took, 0.5));
+    row.most_us.push_back(quantile(took, 0.99));
   }
-  std::span<const std::byte> answer_to(std::span<const std::byte> frame) {
-    const int bytes = agent_->frame(frame, answer_);
-    if (bytes < 0) throw std::runtime_error{"the agent refuses"};
-    return std::span{answer_}.first(static_cast<std::size_t>(bytes));
+  proxy::ImageAgent::Call call_with(std::span<const std::byte> frame) {
+    auto call = agent_->start(frame);
+    agent_->finish(call);
+    if (call.result < 0) throw std::runtime_error{"the agent refuses"};
+    return call;
   }
   ids::FrameBytes ask(std::span<const std::byte> frame) {
-    const auto answer = answer_to(frame);
+    const auto call = call_with(frame);
+    const auto answer = call.answer();
     return {answer.begin(), answer.end()};
   }
-  std::vector<ids::FrameBytes> answers_to(const std::vector<ids::Session::Sealed>& requests) {
-    std::vector<ids::FrameBytes> answers;
-    for (const auto& request : requests) answers.push_back(ask(request.frame));
-    return answers;
-  }
 
+  std::uint64_t next_ = 0;
   std::unique_ptr<proxy::ImageAgent> agent_;
-  std::vector<std::byte> answer_ = std::vector<std::byte>(SEVMON_MAX_FRAME_BYTES);
   PageRequests requests_;
 };
 
@@ -142,14 +155,14 @@ class AgentAlone {
 class ProxyAlone {
  public:
   ProxyAlone(const std::string& port, const std::string& key, unsigned pages, unsigned depth,
-             std::uint64_t frames)
+             std::uint64_t frames, std::uint64_t& next)
       : transport_{take(ids::connect_tcp("127.0.0.1", port, kPatience))},
         requests_{handshake(key, kConnection, pages,
                             [this](const auto& frame) {
                               send(frame);
                               return receive();
                             }),
-                  pages, frames},
+                  pages, frames, next},
         depth_{depth} {}
 
   void answer(RelayRow& row, const CpuOf& proxy, std::size_t count) {

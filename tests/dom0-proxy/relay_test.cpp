@@ -316,22 +316,37 @@ TEST_F(Relaying, FramesMustArriveInTime) {
   }
 }
 
-TEST_F(Relaying, FramesMustArriveInTimeHoweverSteadilyTheyCome) {
-  settings_.deadlines.frame = std::chrono::milliseconds{200};
-  start();
-  const auto envelope = encode_answer(1, kMaxFrameBytes);
-  const Client client{endpoint_};
-  client.send_raw(envelope);
-  // A byte is never long after the one before it; the frame would take a minute.
+/// A frame whose bytes come one by one, until `client` is told something. @return the longest time
+/// between two of them.
+std::chrono::milliseconds drip(const Client& client, std::optional<std::int32_t>& notice) {
+  using Clock = std::chrono::steady_clock;
   std::atomic<bool> is_over = false;
-  std::thread drip{[&] {
+  Clock::duration longest{};
+  std::thread sender{[&] {
     const Bytes byte(1);
-    while (!is_over && client.send_raw(byte))
-      std::this_thread::sleep_for(std::chrono::milliseconds{50});
+    for (auto last = Clock::now(); !is_over && client.send_raw(byte);) {
+      std::this_thread::sleep_for(std::chrono::milliseconds{20});
+      longest = std::max(longest, Clock::now() - std::exchange(last, Clock::now()));
+    }
   }};
-  EXPECT_EQ(client.receive_notice(), SEVMON_NOTICE_TIMEOUT);
+  notice = client.receive_notice();
   is_over = true;
-  drip.join();
+  sender.join();
+  return std::chrono::ceil<std::chrono::milliseconds>(longest);
+}
+
+TEST_F(Relaying, FramesMustArriveInTimeHoweverSteadilyTheyCome) {
+  settings_.deadlines.frame = std::chrono::seconds{1};
+  start();
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    const Client client{endpoint_};
+    client.send_raw(encode_answer(1, kMaxFrameBytes));
+    std::optional<std::int32_t> notice;
+    const auto longest = drip(client, notice);
+    EXPECT_EQ(notice, SEVMON_NOTICE_TIMEOUT);
+    if (2 * longest < settings_.deadlines.frame) return;
+  }
+  GTEST_SKIP() << "this machine is too busy to send steadily";
 }
 
 TEST_F(Relaying, AnswersMustComeInTime) {

@@ -115,7 +115,9 @@ struct sevmon_host {
     void (*release)(void *memory);
 
     /*
-     * Fill with cryptographically good randomness.  Returns 0, or -EIO: then
+     * Fill with cryptographically good randomness.  What SEVMON_XNONCE_BYTES
+     * are asked for goes into a nonce, in clear, and nothing else has that
+     * size.  Returns 0, or -EIO: then
      * the bytes must not be used and the agent does not answer.
      */
     int (*random)(void *bytes, size_t count);

@@ -91,14 +91,14 @@ int ImageAgent::frame(std::span<const std::byte> in, std::span<std::byte> out) {
   if (out.size() < SEVMON_MAX_FRAME_BYTES) return -EINVAL;
   auto call = start(in);
   finish(call);
-  const auto answer = call.answer();
-  if (call.result > 0) std::memcpy(out.data(), answer.data(), answer.size());
+  if (const auto answer = call.answer(); !answer.empty())
+    std::memcpy(out.data(), answer.data(), answer.size());
   return call.result;
 }
 
 std::span<const std::byte> ImageAgent::Call::answer() const {
-  return std::as_bytes(
-      std::span{sevmon_work_out(work.get()), static_cast<std::size_t>(std::max(result, 0))});
+  if (result <= 0) return {};  // there may be no work at all
+  return std::as_bytes(std::span{sevmon_work_out(work.get()), static_cast<std::size_t>(result)});
 }
 
 ImageAgent::Call ImageAgent::start(std::span<const std::byte> in) {

@@ -140,7 +140,7 @@ bool draw_random(std::span<std::uint8_t> out) {
 
 thread_local common::MessageRandom message_random{draw_random};
 
-/// The core asks for so few bytes only where they go into a message's nonce, and never for a key.
+/// The core asks for so few bytes only for a nonce, and never for a key (host.h).
 int random_bytes(void* bytes, std::size_t count) {
   if (count != sizeof(common::MessageRandom::Bytes))
     return draw_random({static_cast<std::uint8_t*>(bytes), count}) ? 0 : -EIO;

@@ -11,6 +11,9 @@ namespace sevmon::ids {
 /// std::allocator, but what a container makes without a value keeps whatever the memory held.
 template <typename T>
 struct LeftUnset : std::allocator<T> {
+  LeftUnset() = default;
+  template <typename U>
+  LeftUnset(const LeftUnset<U>&) noexcept {}
   template <typename U>
   struct rebind {
     using other = LeftUnset<U>;

@@ -94,14 +94,14 @@ bool draw_random(std::span<std::uint8_t> out) {
 
 void random_bytes(std::span<std::uint8_t> out) {
   must(draw_random(out), "no randomness");
-  common::mix_in_rdrand(out);
+  common::mix_in(out);
 }
 
 KeyPair generate_keypair() {
   Secret<32> private_key;
   // RFC 7748 clamps when the key is used: any 32 random bytes are a key.
   must(RAND_priv_bytes(private_key.data(), 32), "no randomness");
-  common::mix_in_rdrand(private_key.edit());
+  common::mix_in(private_key.edit());
   return keypair_from(private_key);
 }
 

@@ -61,7 +61,7 @@ class TcpTransport : public FrameTransport {
  private:
   bool read(int flags);
   void write();
-  /// Move bytes until something happened. @return false at the deadline.
+  /// Move bytes until some went or came, or kPatience is over. @return false at the deadline.
   bool wait(Deadline deadline);
   bool wants_to_read() const { return !read_error_ && in_end_ < in_.size(); }
   std::span<const std::byte> unread() const {
@@ -189,7 +189,9 @@ void TcpTransport::write() {
 bool TcpTransport::wait(Deadline deadline) {
   if (!queued_.empty()) {
     if (wants_to_read() && read(MSG_DONTWAIT)) return true;
+    const auto due = queued_.size() - written_;
     write();
+    if (queued_.size() - written_ < due) return true;
   }
   const bool waits_to_write = !queued_.empty();
   const auto left = std::max(deadline - std::chrono::steady_clock::now(), Deadline::duration{});
