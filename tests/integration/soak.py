@@ -175,7 +175,8 @@ def soak(place, minutes, interval="50ms", pause_s=1.0, lists="2s"):
             report.lists = len([e for e in watch.events("analysis") if e["exit"] == 0])
             # The target moves, so a torn list now and then is no failure; an alert is.
             if code not in (0, 3) or any(report.totals["alerts"].values()):
-                report.failures.append(f"watch: exit {code}: {watch.events('alert')}")
+                found = [event for event in watch.events("analysis") if event["exit"] not in (0, 3)]
+                report.failures.append(f"watch: exit {code}: {watch.events('alert')}, {found}")
     finally:
         load.stop()
         report.commands = load.done
