@@ -73,9 +73,9 @@ Result<void> run(const CommandLine& line) {
   return {};
 }
 
-/// Sixteen answers of four pages are more than glibc keeps of what is freed. Given back to the
-/// system and asked for again with every one of them, their memory costs three times what sealing
-/// does.
+/// Sixteen answers of four pages are more than glibc keeps of what is freed. With their memory
+/// given back to the system and asked for again, each takes several times as long
+/// (docs/performance.md).
 void keep_freed_memory() {
   constexpr int kKeptBytes = 8 << 20;
   ::mallopt(M_TRIM_THRESHOLD, kKeptBytes);

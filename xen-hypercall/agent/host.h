@@ -117,8 +117,8 @@ struct sevmon_host {
     /*
      * Fill with cryptographically good randomness.  What SEVMON_XNONCE_BYTES
      * are asked for goes into a nonce, in clear, and nothing else has that
-     * size.  Returns 0, or -EIO: then
-     * the bytes must not be used and the agent does not answer.
+     * size.  Returns 0, or -EIO: then the bytes must not be used and the agent
+     * does not answer.
      */
     int (*random)(void *bytes, size_t count);
 
