@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -58,7 +59,10 @@ struct ModuleList {
 };
 
 struct ModuleOptions {
-  unsigned max_passes = 4;           // then the list is torn
+  unsigned max_passes = 4;  // then the list is torn
+  /// So long what looks hidden is given to show up. A vCPU whose scheduler takes the CPU from it
+  /// while it takes a module out of all lists leaves it in some of them until it goes on.
+  std::chrono::milliseconds settle{100};
   std::uint32_t max_modules = 2048;  // a pass that meets more is torn
   /// ModuleProgram::run(). None: by pages.
   RunProgram run_program{};

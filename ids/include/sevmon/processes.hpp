@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -53,8 +54,11 @@ struct ProcessList {
 };
 
 struct ProcessOptions {
-  bool threads = false;                // every thread, not only processes
-  unsigned max_passes = 4;             // then the list is torn
+  bool threads = false;     // every thread, not only processes
+  unsigned max_passes = 4;  // then the list is torn
+  /// So long what looks hidden is given to show up. A vCPU whose scheduler takes the CPU from it
+  /// while it takes a task out of all lists leaves it in some of them until it goes on.
+  std::chrono::milliseconds settle{100};
   std::uint32_t max_tasks = 1U << 17;  // a pass that meets more is torn
   /// ProcessProgram::run(). None: by pages. A program does not list threads.
   RunProgram run_program{};

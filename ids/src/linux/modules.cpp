@@ -214,7 +214,7 @@ Result<ModuleList> list_modules(Kernel& kernel, const ModuleOptions& options) {
   const auto linked = ModuleLayout::resolve(kernel.info());
   if (!linked) return linked.error();
   const auto layout = linked->relocated(kernel);
-  return list_until_stable<ModuleList>(options.max_passes, [&]() -> Result<ListPass<ModuleList>> {
+  return list_until_stable<ModuleList>(options, [&]() -> Result<ListPass<ModuleList>> {
     const auto memory = kernel.next_epoch();
     auto pass = Pass{layout, *memory, options}.run();
     if (pass) pass->list.method = options.run_program ? ListMethod::kProgram : ListMethod::kPages;

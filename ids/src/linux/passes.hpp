@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -23,21 +25,30 @@ struct ListPass {
   bool torn = false;  // it contradicts itself
 };
 
+/// Which one a note is about. A kernel gives a new task the memory of one that has just gone: only
+/// with its pid is it the same. Modules have nothing of that kind.
+template <typename Note>
+auto identity_of(const Note& note) {
+  std::int32_t pid = 0;
+  if constexpr (requires { note.pid; }) pid = note.pid;
+  return std::tuple{note.kind, note.address, pid};
+}
+
 /// What a pass found to be hidden.
 template <typename List>
 auto hidden_of(const List& list) {
-  using Kind = decltype(list.notes.front().kind);
-  std::set<std::pair<Kind, common::Gva>> hidden;
+  using Note = typename decltype(list.notes)::value_type;
+  std::set<decltype(identity_of(Note{}))> hidden;
   for (const auto& note : list.notes)
-    if (note.kind != Kind::kTear) hidden.emplace(note.kind, note.address);
+    if (note.kind != decltype(note.kind)::kTear) hidden.insert(identity_of(note));
   return hidden;
 }
 
 /// `run_pass()` until a pass does not contradict itself and shows nothing hidden that the pass
-/// before did not: what comes or goes during a pass is seen by one way and not by the other; what
-/// two passes see so is hidden. What is torn is never believed.
-template <typename List, typename RunPass>
-common::Result<List> list_until_stable(unsigned max_passes, RunPass run_pass) {
+/// before, at least `options.settle` ago, did not: what comes or goes during a pass is seen by one
+/// way and not by the other; what two passes see so is hidden. What is torn is never believed.
+template <typename List, typename Options, typename RunPass>
+common::Result<List> list_until_stable(const Options& options, RunPass run_pass) {
   decltype(hidden_of(List{})) before;
   ProgramUse use;
   for (unsigned passes = 1;; ++passes) {
@@ -52,15 +63,15 @@ common::Result<List> list_until_stable(unsigned max_passes, RunPass run_pass) {
       list.consistency = passes == 1 ? Consistency::kConsistent : Consistency::kRetried;
       return std::move(list);
     }
-    if (passes >= max_passes) {
+    if (passes >= options.max_passes) {
       list.consistency = Consistency::kTorn;
       std::erase_if(list.notes, [&](const auto& note) {
-        return note.kind != decltype(note.kind)::kTear &&
-               !before.contains({note.kind, note.address});
+        return note.kind != decltype(note.kind)::kTear && !before.contains(identity_of(note));
       });
       return std::move(list);
     }
     before = std::move(hidden);
+    if (!before.empty()) std::this_thread::sleep_for(options.settle);
   }
 }
 

@@ -36,6 +36,9 @@ class Pass {
 
   Result<ProcessPass> run() {
     if (auto done = options_.run_program ? run_program() : read_pages(); !done) return done.error();
+    // There always is process 1. A topmost node that was freed since it was pointed to looks right
+    // but for its entries (lib/radix-tree.c, radix_tree_node_rcu_free()): there is none.
+    if (expected_pid_.empty()) note(Kind::kTear, idr_, 0, "the table of ids is empty");
     walk_ring();
     if (auto done = list_all(); !done) return done.error();
     return ProcessPass{std::move(list_), torn_};

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -66,6 +67,9 @@ Outcome judge(const common::Error& error) {
   return {std::string{name(error.code)}, error.message()};
 }
 
+// An image does not move: nothing in it is about to show up.
+constexpr std::chrono::milliseconds kSettle{0};
+
 Outcome run_os_version(ids::Kernel& kernel) {
   const auto version = ids::read_os_version(kernel);
   if (!version) return judge(version.error());
@@ -90,7 +94,7 @@ Outcome check_list(const common::Result<ids::ProcessList>& list,
 }
 
 Outcome run_ps(ids::Kernel& kernel, bool threads) {
-  const ids::ProcessOptions options{.threads = threads};
+  const ids::ProcessOptions options{.threads = threads, .settle = kSettle};
   return check_list(ids::list_processes(kernel, options), options);
 }
 
@@ -105,6 +109,11 @@ Outcome check_list(const common::Result<ids::ModuleList>& list, const ids::Modul
   if (tears && list->consistency != ids::Consistency::kTorn)
     outcome.broken = "notes of tears in a list that is not called torn";
   return outcome;
+}
+
+Outcome run_modules(ids::Kernel& kernel) {
+  const ids::ModuleOptions options{.settle = kSettle};
+  return check_list(ids::list_modules(kernel, options), options);
 }
 
 /// Linked once for each place that the kernel is taken to be at.
@@ -122,7 +131,7 @@ template <typename Program, typename Options, typename List>
 Outcome run_program(ids::Channel& channel, ids::Kernel& kernel, List list) {
   auto* const program = program_for<Program>(kernel);
   if (program == nullptr) return {"link", "the program does not link"};
-  Options options;
+  Options options{.settle = kSettle};
   options.run_program = [&](std::span<const std::byte> input) {
     return program->run(channel, input,
                         {.domain = {}, .root = kernel.root(), .budget = SEVMON_RUN_MAX_BUDGET});
@@ -166,7 +175,7 @@ class Runs {
     good &= note(label, "os-version", run_os_version(*kernel));
     good &= note(label, "ps", run_ps(*kernel, false));
     good &= note(label, "ps by program", run_ps_program(**channel, *kernel));
-    good &= note(label, "modules", check_list(ids::list_modules(*kernel), ids::ModuleOptions{}));
+    good &= note(label, "modules", run_modules(*kernel));
     good &= note(label, "modules by program", run_modules_program(**channel, *kernel));
     good &= note(label, "ps --threads", run_ps(*kernel, true));
     good &= note(label, "check translation", run_translation(**channel, *kernel));

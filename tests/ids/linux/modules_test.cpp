@@ -2,6 +2,7 @@
 #include <sevmon/modules.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -30,7 +31,8 @@ struct Guest {
                     return std::make_unique<FakeMemory>(modules.bytes, waves);
                   }};
   }
-  ModuleList list(const ModuleOptions& options = {}) {
+  ModuleList list(ModuleOptions options = {}) {
+    options.settle = std::chrono::milliseconds{0};
     auto attached = kernel();
     auto result = list_modules(attached, options);
     EXPECT_TRUE(result) << (result ? "" : result.error().message());

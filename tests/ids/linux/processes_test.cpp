@@ -2,6 +2,7 @@
 #include <sevmon/processes.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -31,6 +32,7 @@ struct Guest {
                   }};
   }
   ProcessList list(ProcessOptions options = {}) {
+    options.settle = settle;
     auto attached = kernel();
     auto result = list_processes(attached, options);
     EXPECT_TRUE(result) << (result ? "" : result.error().message());
@@ -47,6 +49,7 @@ struct Guest {
   FakeProcesses processes;
   unsigned waves = 0;
   unsigned epochs = 0;
+  std::chrono::milliseconds settle{0};
   std::function<void(unsigned)> before_epoch;
 };
 
@@ -165,6 +168,40 @@ TEST(Processes, AProcessThatJustCameIsNotHidden) {
   EXPECT_EQ(list.consistency, Consistency::kRetried);
 }
 
+TEST(Processes, OneAfterAnotherInTheSameMemoryIsNotHidden) {
+  // Each pass sees another process that has just come, and the kernel gives it the last one's
+  // memory.
+  Guest guest;
+  guest.add_usual();
+  guest.processes.add_unlisted({.pid = 6000, .parent = 1, .comm = "new"});
+  guest.processes.add_to_ring(6000);
+  guest.before_epoch = [&](unsigned epoch) {
+    for (const auto* member : {"pid", "tgid"})
+      guest.processes.bytes.put(guest.processes.member(6000, member), 6000 + epoch, 4);
+  };
+  const auto list = guest.list();
+  EXPECT_EQ(count(list, Kind::kHiddenFromPids), 0U);
+  EXPECT_EQ(list.consistency, Consistency::kTorn);
+  EXPECT_EQ(list.passes, 4U);
+}
+
+TEST(Processes, WhatLooksHiddenIsGivenTimeToShowUp) {
+  // As a vCPU leaves it that is stopped in the middle of a change for 20 ms.
+  using std::chrono::steady_clock;
+  Guest guest;
+  guest.add_usual();
+  guest.processes.remove_from_ring(700);
+  const auto goes_on = steady_clock::now() + std::chrono::milliseconds{20};
+  guest.before_epoch = [&](unsigned epoch) {
+    if (epoch > 1 && steady_clock::now() >= goes_on) guest.processes.add_to_ring(700);
+    guest.before_epoch = epoch > 1 ? nullptr : guest.before_epoch;
+  };
+  guest.settle = std::chrono::milliseconds{20};
+  const auto list = guest.list();
+  EXPECT_TRUE(list.notes.empty());
+  EXPECT_EQ(list.passes, 2U);
+}
+
 TEST(Processes, StateLettersAreTheKernels) {
   const std::tuple<std::uint64_t, std::uint64_t, char> cases[] = {
       {0, 0, 'R'},      {1, 0, 'S'},      {2, 0, 'D'},       {0x102, 0, 'D'},    {0x104, 0, 'T'},
@@ -217,6 +254,15 @@ TEST(HostileProcesses, EverySlotOfTheRootIsTheSameChild) {
     return note.text.find("does not point back") != std::string::npos || note.kind != Kind::kTear;
   }));
   EXPECT_EQ(count(list, Kind::kTear), 63U);
+}
+
+TEST(HostileProcesses, TopmostNodeThatWasFreed) {
+  // As the kernel leaves it: its place is right, but it leads nowhere.
+  Guest guest;
+  guest.add_usual();
+  for (unsigned i = 0; i < 64; ++i)
+    guest.processes.bytes.put(guest.processes.root() + 40 + 8 * i, 0);
+  expect_torn(guest);
 }
 
 TEST(HostileProcesses, EachPossibleShiftOfTheRoot) {

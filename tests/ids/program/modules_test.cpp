@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -47,6 +48,7 @@ struct ModuleGuest {
   }
   ids::ModuleOptions options(ids::ModuleOptions options = {}) {
     options.run_program = [this](std::span<const std::byte> input) { return run(input); };
+    options.settle = std::chrono::milliseconds{0};
     return options;
   }
   ModuleList take(common::Result<ModuleList> list) {
@@ -57,7 +59,8 @@ struct ModuleGuest {
     auto attached = kernel();
     return take(ids::list_modules(attached, options(more)));
   }
-  ModuleList by_pages(const ids::ModuleOptions& more = {}) {
+  ModuleList by_pages(ids::ModuleOptions more = {}) {
+    more.settle = std::chrono::milliseconds{0};
     auto attached = kernel();
     return take(ids::list_modules(attached, more));
   }

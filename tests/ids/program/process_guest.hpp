@@ -3,6 +3,7 @@
 // program in the agent's own interpreter, and by pages.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -61,6 +62,7 @@ struct ProcessGuest {
 
   ids::ProcessOptions options(ids::ProcessOptions options = {}) {
     options.run_program = [this](std::span<const std::byte> input) { return run(input); };
+    options.settle = std::chrono::milliseconds{0};
     return options;
   }
   ids::ProcessList by_program(const ids::ProcessOptions& more = {}) {
@@ -69,7 +71,8 @@ struct ProcessGuest {
     EXPECT_TRUE(list) << list.error().message();
     return list ? *list : ids::ProcessList{};
   }
-  ids::ProcessList by_pages(const ids::ProcessOptions& more = {}) {
+  ids::ProcessList by_pages(ids::ProcessOptions more = {}) {
+    more.settle = std::chrono::milliseconds{0};
     auto attached = kernel();
     auto list = ids::list_processes(attached, more);
     EXPECT_TRUE(list) << list.error().message();

@@ -259,6 +259,11 @@ std::vector<Attack> attacks() {
        [](auto& p) {
          p.bytes.put(p.root() + p.slots_at() + 8 * 9, p.bytes.get(p.root() + p.slots_at()));
        }},
+      {"TopmostNodeThatWasFreed",
+       [](auto& p) {
+         const auto slots = p.info.sizes_.at("xa_node") - p.slots_at();
+         for (unsigned at = 0; at < slots; at += 8) p.bytes.put(p.root() + p.slots_at() + at, 0);
+       }},
       {"RingThatSkipsItsHead",
        [](auto& p) { p.bytes.put(p.member(5000, "tasks"), p.member(2, "tasks")); }},
       {"TaskOfAnotherId", [](auto& p) { p.bytes.put(p.member(700, "pid"), 701, 4); }},
