@@ -13,14 +13,18 @@ seconds_since() {
   echo "$((tenths / 10)).$((tenths % 10)) s"
 }
 
-# step NAME COMMAND...: the command's status; its output in $step_log. On failure the log's end.
+# step NAME COMMAND...: the command's status; its output in $step_log. On failure the log's end. With
+# $step_nice set the command gives way to others.
 step() {
   local name=$1 start status=0
   shift
   step_log=$LOGS/$(tr -cs 'A-Za-z0-9\n' - <<<"$name").log
   start=$(now)
   printf '%-58s' "$name"
-  "$@" >"$step_log" 2>&1 || status=$?
+  (
+    [[ -z ${step_nice:-} ]] || renice -n "$step_nice" -p "$BASHPID"
+    "$@"
+  ) >"$step_log" 2>&1 || status=$?
   if ((status == 0)); then
     printf '%10s\n' "$(seconds_since "$start")"
   else
