@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -70,6 +71,7 @@ struct TranslationOptions {
   unsigned max_passes = 4;           // then what no two passes agreed on is torn
   std::size_t max_tables = 1 << 14;  // pages of tables that one pass reads
   std::size_t max_findings = 256;
+  std::chrono::milliseconds settle{100};  // as of ProcessOptions
 };
 
 /// Does every page table lead the kernel's addresses to where they have to lead?

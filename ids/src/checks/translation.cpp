@@ -66,7 +66,7 @@ class Pass {
         levels_{kernel.root().levels},
         tables_{channel, domain, kernel.facts().status.c_bit_mask, options.max_tables},
         compare_{tables_, levels_, options.max_findings},
-        max_findings_{options.max_findings} {}
+        options_{options} {}
 
   Result<TranslationReport> run() {
     if (auto done = find_spaces(); !done) return done.error();
@@ -80,8 +80,8 @@ class Pass {
     report_.findings = *std::move(entries);
     report_.findings.insert(report_.findings.end(), compare_.findings().begin(),
                             compare_.findings().end());
-    const bool over = report_.findings.size() > max_findings_;
-    if (over) report_.findings.resize(max_findings_);
+    const bool over = report_.findings.size() > options_.max_findings;
+    if (over) report_.findings.resize(options_.max_findings);
     for (auto& finding : report_.findings)
       if (finding.text.empty()) finding.text = describe(finding);
     report_.tables = tables_.size();
@@ -112,7 +112,7 @@ class Pass {
   Result<void> find_spaces() {
     report_.spaces[space_of(root_, false)].master = true;
     if (auto done = find_isolation(); !done) return done;
-    const auto processes = list_processes(kernel_, {.threads = true});
+    const auto processes = list_processes(kernel_, {.threads = true, .settle = options_.settle});
     if (!processes) return processes.error();
     if (processes->consistency == Consistency::kTorn) note("the list of processes is torn");
     report_.processes = processes->processes.size();
@@ -292,7 +292,7 @@ class Pass {
   const unsigned levels_;
   PageTables tables_;
   TableCompare compare_;
-  const std::size_t max_findings_;
+  const TranslationOptions options_;
   std::vector<VcpuState> vcpus_;
   std::optional<std::uint64_t> efi_root_;
   std::map<std::pair<std::uint64_t, bool>, std::size_t> by_root_;

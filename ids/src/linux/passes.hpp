@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/random.h>
+
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -26,7 +30,7 @@ struct ListPass {
 };
 
 /// Which one a note is about. A kernel gives a new task the memory of one that has just gone: only
-/// with its pid is it the same. Modules have nothing of that kind.
+/// with its pid is it the same. A module has nothing of that kind, and comes and goes less often.
 template <typename Note>
 auto identity_of(const Note& note) {
   std::int32_t pid = 0;
@@ -34,22 +38,46 @@ auto identity_of(const Note& note) {
   return std::tuple{note.kind, note.address, pid};
 }
 
+template <typename List>
+using Identities =
+    std::set<decltype(identity_of(std::declval<typename decltype(List::notes)::value_type>()))>;
+
 /// What a pass found to be hidden.
 template <typename List>
-auto hidden_of(const List& list) {
-  using Note = typename decltype(list.notes)::value_type;
-  std::set<decltype(identity_of(Note{}))> hidden;
+Identities<List> hidden_of(const List& list) {
+  Identities<List> hidden;
   for (const auto& note : list.notes)
     if (note.kind != decltype(note.kind)::kTear) hidden.insert(identity_of(note));
   return hidden;
 }
 
-/// `run_pass()` until a pass does not contradict itself and shows nothing hidden that the pass
-/// before, at least `options.settle` ago, did not: what comes or goes during a pass is seen by one
-/// way and not by the other; what two passes see so is hidden. What is torn is never believed.
+/// From `least` to twice as long: who hides and shows up at a steady pace shall not fit it.
+inline void wait_to_settle(std::chrono::microseconds least) {
+  std::uint32_t random = 0;
+  static_cast<void>(getrandom(&random, sizeof(random), GRND_NONBLOCK));
+  std::this_thread::sleep_for(least + least * random / (std::uint64_t{1} << 32));
+}
+
+/// The list of a last pass that is not to be relied on. What it was the first to see hidden is
+/// told, as a tear: it may be anything.
+template <typename List>
+List torn_list(List list, const Identities<List>& before) {
+  list.consistency = Consistency::kTorn;
+  for (auto& note : list.notes)
+    if (note.kind != decltype(note.kind)::kTear && !before.contains(identity_of(note))) {
+      note.kind = decltype(note.kind)::kTear;
+      note.text += ", in the last pass only";
+    }
+  return list;
+}
+
+/// `run_pass()` until a pass does not contradict itself and shows nothing hidden, or something that
+/// the pass before, at least `options.settle` ago, showed hidden, too. What comes or goes during a
+/// pass is seen by one way and not by the other: what one pass alone sees so is not believed, and
+/// what two see so is hidden. What is torn is never believed.
 template <typename List, typename Options, typename RunPass>
 common::Result<List> list_until_stable(const Options& options, RunPass run_pass) {
-  decltype(hidden_of(List{})) before;
+  Identities<List> before;
   ProgramUse use;
   for (unsigned passes = 1;; ++passes) {
     common::Result<ListPass<List>> pass = run_pass();
@@ -58,20 +86,15 @@ common::Result<List> list_until_stable(const Options& options, RunPass run_pass)
     list.passes = passes;
     list.program = use += list.program;
     auto hidden = hidden_of(list);
-    const bool stable = hidden.empty() || hidden == before;
-    if (!pass->torn && stable) {
+    const auto is_new = [&](const auto& identity) { return !before.contains(identity); };
+    if (!pass->torn && (hidden.empty() || !std::ranges::all_of(hidden, is_new))) {
       list.consistency = passes == 1 ? Consistency::kConsistent : Consistency::kRetried;
+      std::erase_if(list.notes, [&](const auto& note) { return is_new(identity_of(note)); });
       return std::move(list);
     }
-    if (passes >= options.max_passes) {
-      list.consistency = Consistency::kTorn;
-      std::erase_if(list.notes, [&](const auto& note) {
-        return note.kind != decltype(note.kind)::kTear && !before.contains(identity_of(note));
-      });
-      return std::move(list);
-    }
+    if (passes >= options.max_passes) return torn_list(std::move(list), before);
     before = std::move(hidden);
-    if (!before.empty()) std::this_thread::sleep_for(options.settle);
+    if (!before.empty()) wait_to_settle(options.settle);
   }
 }
 

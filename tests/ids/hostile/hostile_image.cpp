@@ -149,7 +149,7 @@ Outcome run_modules_program(ids::Channel& channel, ids::Kernel& kernel) {
 }
 
 Outcome run_translation(ids::Channel& channel, ids::Kernel& kernel) {
-  const ids::TranslationOptions options;
+  const ids::TranslationOptions options{.settle = kSettle};
   const auto report = ids::check_translation(channel, {}, kernel, options);
   if (!report) return judge(report.error());
   Outcome outcome{report->findings.empty() ? report->complete ? "clean" : "incomplete" : "findings",
