@@ -21,10 +21,11 @@ step() {
   step_log=$LOGS/$(tr -cs 'A-Za-z0-9\n' - <<<"$name").log
   start=$(now)
   printf '%-58s' "$name"
-  (
-    [[ -z ${step_nice:-} ]] || renice -n "$step_nice" -p "$BASHPID"
-    "$@"
-  ) >"$step_log" 2>&1 || status=$?
+  if [[ ${step_nice:-} ]]; then
+    (renice -n "$step_nice" -p "$BASHPID" && "$@") >"$step_log" 2>&1 || status=$?
+  else
+    "$@" >"$step_log" 2>&1 || status=$?
+  fi
   if ((status == 0)); then
     printf '%10s\n' "$(seconds_since "$start")"
   else

@@ -196,11 +196,12 @@ def start_machine(name, *, pvh=False, link=None, smp=1, xen_path=None, kernel_ar
                   monitor=False, options=()):
     """`shm`: a file that Xen shares; `more`: words for scripts/run-dom0; `options`: words for QEMU;
     `monitor`: guests.qmp() works."""
-    ports = {} if link else guests.forwards([PROXY_PORT, SHELL_PORT, *more_ports])
     command = [ROOT / "scripts" / "run-dom0", "--xen", xen_path or xen(),
                "--kernel", guests.kernel_dir(), "--initrd", initramfs or dom0_initramfs(),
                "--key", keys()[0] if agent_key is None else agent_key,
                "--smp", smp, "--kernel-args", f"sevmon.shell={SHELL_PORT} {kernel_args}"]
+    # Chosen late: others beside this choose, too.
+    ports = {} if link else guests.forwards([PROXY_PORT, SHELL_PORT, *more_ports])
     if pvh:
         command.append("--pvh")
     if xen_args:
