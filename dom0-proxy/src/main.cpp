@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // dom0-proxy: moves frames between TCP connections and a backend. Understands none of them.
-#include <malloc.h>
 #include <signal.h>
 
 #include <boost/asio/io_context.hpp>
@@ -15,6 +14,8 @@
 #ifdef SEVMON_WITH_IMAGE
 #include "image_backend.hpp"
 #endif
+
+#include <sevmon/heap.hpp>
 
 namespace sevmon::proxy {
 
@@ -73,16 +74,11 @@ Result<void> run(const CommandLine& line) {
   return {};
 }
 
-/// Sixteen answers of four pages are more than glibc keeps of what is freed. With their memory
-/// given back to the system and asked for again, each takes several times as long
-/// (docs/performance.md).
-void keep_freed_memory() {
-  constexpr int kKeptBytes = 8 << 20;
-  ::mallopt(M_TRIM_THRESHOLD, kKeptBytes);
-}
+/// The answers of a few busy IDSs.
+constexpr int kHeapBytes = 8 << 20;
 
 int main(int argc, char** argv) {
-  keep_freed_memory();
+  common::keep_freed_memory(kHeapBytes);
   const auto parsed = parse_command_line(argc, argv);
   if (const int* exit_code = std::get_if<int>(&parsed)) return *exit_code;
   const auto& line = std::get<CommandLine>(parsed);

@@ -5,6 +5,7 @@
 #include <exception>
 #include <string_view>
 
+#include <sevmon/heap.hpp>
 #include <sevmon/secrets.hpp>
 
 #include "command.hpp"
@@ -121,6 +122,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   sevmon::cli::protect_memory();
+  sevmon::common::keep_freed_memory(sevmon::common::kIdsHeapBytes);
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error to report, not a death
   try {
     return sevmon::cli::run(argc, argv);

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include <sevmon/channel.hpp>
+#include <sevmon/heap.hpp>
 #include <sevmon/transport.hpp>
 
 #include "bench/rounds.hpp"
@@ -219,6 +220,7 @@ int run(const std::vector<std::string>& words) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  common::keep_freed_memory(common::kIdsHeapBytes);  // as sevmon does
   const std::vector<std::string> words(argv + 1, argv + argc);
   if (words.size() < 4) {
     std::fputs("usage: bench-crowd PORT CONNECTIONS ANSWERS KEY...\n", stderr);

@@ -24,6 +24,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <sevmon/heap.hpp>
+
 #include "bench/paths.hpp"
 
 namespace {
@@ -99,6 +101,7 @@ nlohmann::ordered_json bulk(Words words) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  sevmon::common::keep_freed_memory(sevmon::common::kIdsHeapBytes);  // as sevmon does
   const std::vector<std::string> words(argv + std::min(argc, 2), argv + argc);
   const std::string command = argc > 1 ? argv[1] : "";
   try {

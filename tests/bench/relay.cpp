@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <sevmon/channel.hpp>
+#include <sevmon/heap.hpp>
 #include <sevmon/transport.hpp>
 
 #include "bench/batch_echo.hpp"
@@ -240,6 +241,7 @@ int run(const std::vector<std::string>& words) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  common::keep_freed_memory(common::kIdsHeapBytes);  // as sevmon does
   const std::vector<std::string> words(argv + 1, argv + argc);
   const std::string command = words.empty() ? "" : words[0];
   if (!(command == "echo" && words.size() == 1) &&

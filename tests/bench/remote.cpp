@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <sevmon/channel.hpp>
+#include <sevmon/heap.hpp>
 #include <sevmon/profile.hpp>
 #include <sevmon/transport.hpp>
 
@@ -153,6 +154,7 @@ int echo(const std::vector<std::string>& words) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  common::keep_freed_memory(common::kIdsHeapBytes);  // as sevmon does
   const std::vector<std::string> words(argv + std::min(argc, 2), argv + argc);
   const std::string command = argc > 1 ? argv[1] : "";
   try {
