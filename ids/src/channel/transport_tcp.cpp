@@ -42,6 +42,11 @@ constexpr std::size_t kReadAheadBytes = 64 * 1024;
 constexpr std::size_t kLargeFrameBytes = 16 * 1024;
 /// How long one call waits for bytes. A deadline that is nearer takes two calls: poll, and read.
 constexpr std::chrono::milliseconds kPatience{200};
+/// Going to sleep and being woken takes longer than an agent nearby needs for a page. When an
+/// answer came this soon, the next one is looked for as long before anybody sleeps; when that was
+/// in vain, not again for so many answers.
+constexpr std::chrono::microseconds kLook{50};
+constexpr unsigned kAfterVainLook = 64;
 
 /// Reading and writing go on side by side whenever somebody waits for either: a relay that stops
 /// reading until its answers are taken cannot block us. What was read when a deadline passes is
@@ -60,6 +65,7 @@ class TcpTransport : public FrameTransport {
 
  private:
   bool read(int flags);
+  void await_bytes();
   void write();
   /// Move bytes until some went or came, or kPatience is over. @return false at the deadline.
   bool wait(Deadline deadline);
@@ -82,6 +88,8 @@ class TcpTransport : public FrameTransport {
   std::size_t written_ = 0;  // bytes of it are gone
   std::size_t queued_frames_ = 0;
   std::size_t under_way_ = 0;        // frames without an answer
+  bool looks_ = false;               // before it sleeps
+  unsigned naps_ = 0;                // so many times it does not look
   std::optional<Error> read_error_;  // after what is in the buffer
   std::optional<Error> write_error_;
   std::optional<Error> fatal_;
@@ -169,6 +177,21 @@ bool TcpTransport::read(int flags) {
   return true;
 }
 
+/// What comes within kPatience, or nothing.
+void TcpTransport::await_bytes() {
+  const auto begin = std::chrono::steady_clock::now();
+  const auto is_soon = [&] { return std::chrono::steady_clock::now() - begin < kLook; };
+  if (looks_) {
+    do
+      if (read(MSG_DONTWAIT)) return;
+    while (is_soon());
+    naps_ = kAfterVainLook;
+  }
+  read(0);
+  looks_ = naps_ == 0 && is_soon();
+  if (naps_ > 0) --naps_;
+}
+
 /// What the socket takes now.
 void TcpTransport::write() {
   queued_frames_ = 0;
@@ -197,7 +220,7 @@ bool TcpTransport::wait(Deadline deadline) {
   const auto left = std::max(deadline - std::chrono::steady_clock::now(), Deadline::duration{});
   // Mostly there is nothing else to wait for: then the call that waits brings the bytes as well.
   if (wants_to_read() && !waits_to_write && left > kPatience) {
-    read(0);
+    await_bytes();
     return true;
   }
   const auto seconds = std::chrono::floor<std::chrono::seconds>(left);

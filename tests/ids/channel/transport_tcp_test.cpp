@@ -136,6 +136,40 @@ TEST_F(TransportTcpTest, HalfADeliveryIsKeptForTheNextCall) {
   }
 }
 
+/// Answers that come at once are looked for without sleeping; those that do not, and the end, are
+/// not missed for it.
+TEST_F(TransportTcpTest, AnswersAtOnceAndLateOnesByTurns) {
+  constexpr std::uint32_t kAnswers = 400;
+  const Bytes frame(144, std::byte{7});
+  peer_.set_option(tcp::no_delay{true});
+  std::thread peer{[&] {
+    for (std::uint32_t tag = 1; tag <= kAnswers; ++tag) {
+      Bytes got(16 + frame.size());
+      boost::system::error_code error;
+      asio::read(peer_, asio::buffer(got), error);
+      if (error) return;
+      if (tag % 50 == 0) std::this_thread::sleep_for(milliseconds{5});
+      const auto bytes = delivery(frame, tag);
+      // Half of one that is due at once comes late.
+      peer_sends({bytes.begin(), bytes.begin() + 80});
+      if (tag % 50 == 25) std::this_thread::sleep_for(milliseconds{5});
+      peer_sends({bytes.begin() + 80, bytes.end()});
+    }
+    peer_.close();
+  }};
+  for (std::uint32_t tag = 1; tag <= kAnswers; ++tag) {
+    const bool sent{transport_->send(frame, tag, in(kLong))};
+    const auto received = transport_->receive(in(kLong));
+    if (!sent || !received || received->tag != tag || received->frame.size() != frame.size()) {
+      ADD_FAILURE() << tag;
+      break;
+    }
+  }
+  if (HasFailure()) transport_.reset();
+  peer.join();
+  if (transport_) expect_error(ErrorCode::kConnect);
+}
+
 TEST_F(TransportTcpTest, DeadlinesHoldHoweverManyCallsWait) {
   const auto deadline = in(kSeveralCalls);
   expect_error(ErrorCode::kTimeout, kSeveralCalls);
