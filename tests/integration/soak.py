@@ -74,9 +74,12 @@ class Native:
 class Xen:
     """A real Dom0; its processes, and Xen's free pages."""
 
-    def __init__(self, life_s):
+    def __init__(self, life_s, busy=False):
         self.guest = lab.start_dom0("soak", life_s=life_s)
         self.connect = f"tcp:127.0.0.1:{self.guest.ports[guests.PROXY_PORT]}"
+        if busy:
+            self.guest.shell('sh -c "while sleep 0.01; do cat /proc/1/comm; ls /proc; done"'
+                             " </dev/null >/dev/null 2>&1 &")
 
     def samples(self, watch):
         status = pathlib.Path(f"/proc/{watch.process.pid}/status").read_text()
