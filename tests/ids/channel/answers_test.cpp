@@ -90,6 +90,7 @@ TEST_F(AnswersTest, AnswersUnderOthersTagsAreStillMatchedByTheirSealedNumber) {
 }
 
 TEST_F(AnswersTest, TruncatedAtEachLength) {
+  options_.answer_timeout = std::chrono::seconds{60};  // all the copies are looked at
   precede(SEVMON_FRAME_RESPONSE, append_truncated);
   const auto channel = open();
   expect_right(*channel, reads(1));
