@@ -135,7 +135,7 @@ class Report:
         self.commands = 0
         self.failures = []
         self.totals = {}
-        self.lists = 0
+        self.lists = self.torn = 0
 
     def add(self, samples):
         for name, slack, value in samples:
@@ -149,7 +149,7 @@ class Report:
     def lines(self):
         yield (f"{self.seconds / 60:.1f} minutes; watch: {self.totals['slots']} slots, "
                f"{self.totals['answers']} answers, {self.totals['unanswered']} unanswered, "
-               f"{self.lists} process lists, alerts "
+               f"{self.lists} process lists and {self.torn} torn ones, alerts "
                f"{ {k: n for k, n in self.totals['alerts'].items() if n} or 'none'}; "
                f"{self.commands} other commands, {len(self.failures)} failed")
         yield f"{'':32} {'first':>10} {'most':>10} {'last':>10} {'growth':>10}"
@@ -175,7 +175,8 @@ def soak(place, minutes, interval="50ms", pause_s=1.0, lists="2s"):
             except KeyboardInterrupt:
                 pass
             code, report.totals = watch.stop(signal.SIGTERM)
-            report.lists = len([e for e in watch.events("analysis") if e["exit"] == 0])
+            exits = [event["exit"] for event in watch.events("analysis")]
+            report.lists, report.torn = exits.count(0), exits.count(3)
             # The target moves, so a torn list now and then is no failure; an alert is.
             if code not in (0, 3) or any(report.totals["alerts"].values()):
                 found = [event for event in watch.events("analysis") if event["exit"] not in (0, 3)]

@@ -32,7 +32,7 @@ class AgentChannelTest : public ::testing::Test, public Responder {
         bytes.push_back(value_at(kBase + page * SEVMON_PAGE_BYTES + i));
       host_.guest.map(kBase + page * SEVMON_PAGE_BYTES, bytes);
     }
-    options_.answer_timeout = std::chrono::seconds{20};
+    options_.answer_timeout = std::chrono::seconds{60};
     options_.size_class = SEVMON_CLASS_1_PAGE;
   }
 
