@@ -3,17 +3,17 @@
 #include <ctime>
 
 #include <algorithm>
-#include <atomic>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <thread>
+#include <string>
+#include <utility>
+#include <vector>
 
-#include <sevmon/processes.hpp>
 #include <sevmon/watch.hpp>
 
 #include "command.hpp"
+#include "listing.hpp"
+#include "watch_lists.hpp"
 #include "watch_report.hpp"
 
 namespace sevmon::cli {
@@ -22,6 +22,7 @@ namespace {
 using common::Error;
 using common::ErrorCode;
 using common::Result;
+using ids::ListMethod;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kMinInterval{10};
@@ -29,15 +30,19 @@ constexpr milliseconds kMinInterval{10};
 // seconds may lose its place at the agent.
 constexpr milliseconds kMaxInterval{60'000};
 constexpr milliseconds kMaxTime = std::chrono::hours{24 * 3650};
+// Of Xen's own lists: half of it is at least four pauses, one and a half of it a day at most.
+constexpr milliseconds kMinStanding{400};
+constexpr milliseconds kMaxStanding = std::chrono::hours{16};
 
 struct Flags {
   std::string interval, deadline, silence, duration, ps;
+  std::optional<std::string> method;
   std::uint64_t count = 0;
 };
 
 struct Settings {
   ids::WatchOptions watch;
-  milliseconds ps{};  // 0: no process lists
+  WatchListOptions lists;  // period 0: none
 };
 
 Result<void> set_time(milliseconds& time, const std::string& text, const char* what,
@@ -49,15 +54,33 @@ Result<void> set_time(milliseconds& time, const std::string& text, const char* w
   return {};
 }
 
-Result<Settings> take_flags(const Flags& flags, const Options& options) {
+/// After the time between lists.
+Result<void> set_method(Settings& settings, const Flags& flags) {
+  if (!flags.method) return {};
+  const auto method =
+      parse_method(flags.method, false, {ListMethod::kPages, ListMethod::kStanding});
+  if (!method) return method.error();
+  settings.lists.method = *method;
+  if (flags.ps.empty()) return Error{ErrorCode::kUsage, "--method: of process lists; add --ps"};
+  if (*method != ListMethod::kStanding) return {};
+  if (settings.lists.period < kMinStanding || settings.lists.period > kMaxStanding)
+    return Error{ErrorCode::kUsage, "--ps " + flags.ps + ": with standing, 400ms to 16h"};
+  // A list of several hundred processes is one result, and has to fit an answer.
+  settings.watch.size_class = SEVMON_CLASS_15_PAGES;
+  return {};
+}
+
+Result<Settings> take_flags(const Flags& flags, const Options& options, common::DomId domain) {
   Settings settings;
   auto& watch = settings.watch;
+  settings.lists.domain = domain;
   watch.deadline = options.timeout.value_or(watch.deadline);
   watch.max_slots = flags.count;
   for (auto ok : {set_time(watch.interval, flags.interval, "interval", kMaxInterval),
                   set_time(watch.deadline, flags.deadline, "deadline", kMaxInterval),
                   set_time(watch.max_duration, flags.duration, "duration"),
-                  set_time(settings.ps, flags.ps, "time between process lists")})
+                  set_time(settings.lists.period, flags.ps, "time between process lists"),
+                  set_method(settings, flags)})
     if (!ok) return ok.error();
   if (watch.interval < kMinInterval) return Error{ErrorCode::kUsage, "an interval below 10ms"};
   watch.silence = std::max(watch.silence, 2 * watch.interval + 2 * watch.deadline);
@@ -106,80 +129,25 @@ class SignalClock : public ids::WatchClock {
   bool is_over_ = false;
 };
 
-/// A process list every so often, in a thread of its own: what it asks waits for the watch's slots.
-class ProcessLists {
- public:
-  ProcessLists(ids::Channel& channel, std::vector<const ids::KernelInfo*> kernels,
-               common::DomId domain, milliseconds period, WatchReport& report)
-      : channel_{channel},
-        kernels_{std::move(kernels)},
-        domain_{domain},
-        period_{period},
-        report_{report},
-        thread_{[this] { run(); }} {}
-  ~ProcessLists() {
-    {
-      const std::lock_guard lock{mutex_};
-      is_over_ = true;
-    }
-    over_.notify_all();
-    thread_.join();
-  }
-  ProcessLists(const ProcessLists&) = delete;
-  ProcessLists& operator=(const ProcessLists&) = delete;
-
- private:
-  void run() {
-    auto next = std::chrono::steady_clock::now();
-    std::unique_lock lock{mutex_};
-    while (!over_.wait_until(lock, next, [this] { return is_over_; })) {
-      lock.unlock();
-      const auto list = make_list();
-      lock.lock();
-      if (list)
-        report_.processes(*list, *kernel_);
-      else if (!is_over_)
-        report_.unfinished("ps", list.error());
-      next = std::max(next + period_, std::chrono::steady_clock::now());
-    }
-  }
-
-  Result<ids::ProcessList> make_list() {
-    // Another boot, another kernel, or the same one somewhere else.
-    if (const auto boot = channel_.boot_nonce(); !kernel_ || attached_to_ != boot) {
-      kernel_.reset();
-      auto attached = ids::Kernel::attach(
-          channel_, kernels_,
-          {.domain = domain_, .first_ranges = ids::first_process_ranges, .progress = {}});
-      if (!attached) return attached.error();
-      kernel_ = *std::move(attached);
-      attached_to_ = boot;
-    }
-    return ids::list_processes(*kernel_, {});
-  }
-
-  ids::Channel& channel_;
-  const std::vector<const ids::KernelInfo*> kernels_;
-  const common::DomId domain_;
-  const milliseconds period_;
-  WatchReport& report_;
-  std::optional<ids::Kernel> kernel_;
-  std::array<std::uint8_t, SEVMON_ID_BYTES> attached_to_{};
-  std::mutex mutex_;
-  std::condition_variable over_;
-  bool is_over_ = false;
-  std::thread thread_;  // last: it uses the others
-};
-
 int exit_code(const ids::WatchTotals& totals, const WatchReport& report) {
   if (report.is_broken() || totals.connections == 0) return kExitUnknown;
   const bool has_alerts = std::ranges::any_of(totals.alerts, [](auto count) { return count != 0; });
   return has_alerts ? kExitFindings : report.findings();
 }
 
+/// Xen makes no more lists. The watch's own connection is closed by now.
+void end_lists(Session& session, const ids::StandingFeed& feed) {
+  const auto channel = session.channel();
+  const auto ended = channel ? feed.end(**channel) : Result<void>{channel.error()};
+  if (!ended)
+    session.output.warn("Xen goes on making lists: " + ended.error().message() +
+                        "; end it with `sevmon program unschedule " +
+                        ids::hex_address(feed.name()) + "`");
+}
+
 Result<int> run(Session& session, const Flags& flags) {
   session.output.set_compact(true);
-  const auto settings = take_flags(flags, session.options);
+  const auto settings = take_flags(flags, session.options, session.domain());
   if (!settings) return settings.error();
   if (auto ok = session.check_target(); !ok) return ok.error();
   session.reconnects = true;
@@ -188,7 +156,7 @@ Result<int> run(Session& session, const Flags& flags) {
     for (const auto& path : session.options.keys)
       if (const auto key = ids::Key::load(path); !key) return key.error();
   std::vector<const ids::KernelInfo*> kernels;
-  if (settings->ps.count() > 0) {
+  if (settings->lists.period.count() > 0) {
     auto loaded = session.profiles();
     if (!loaded) return loaded.error();
     kernels = *std::move(loaded);
@@ -206,11 +174,11 @@ Result<int> run(Session& session, const Flags& flags) {
   };
   ids::Watch watch{settings->watch, connect, clock,
                    [&](const auto& event) { report.event(event); }};
-  std::optional<ProcessLists> lists;
-  if (!kernels.empty())
-    lists.emplace(watch.channel(), std::move(kernels), session.domain(), settings->ps, report);
+  std::optional<WatchLists> lists;
+  if (!kernels.empty()) lists.emplace(watch.channel(), std::move(kernels), settings->lists, report);
   const auto totals = watch.run();
-  lists.reset();
+  if (lists) lists->stop();
+  if (lists && lists->feed()) end_lists(session, *lists->feed());
   session.output.result() = to_json(totals);
   session.output.line(describe(totals));
   return exit_code(totals, report);
@@ -226,6 +194,9 @@ void add_watch(CLI::App& app, const Choose& choose) {
   command->add_option("--deadline", flags->deadline, "an answer after that is late: 2s (default)");
   command->add_option("--silence", flags->silence, "no answer for that long: 10s (default)");
   command->add_option("--ps", flags->ps, "list the processes that often, within the same requests");
+  command->add_option("--method", flags->method,
+                      "of the lists: pages (default), or standing: by Xen itself, at random times\n"
+                      "around --ps, each of one instant");
   command->add_option("--count", flags->count, "end after as many requests")
       ->check(CLI::PositiveNumber);
   command->add_option("--duration", flags->duration, "end after that time: 10m, 8h");

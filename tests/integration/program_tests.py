@@ -10,6 +10,7 @@ import time
 
 import lab
 import truth
+from watching import Watching
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -305,6 +306,62 @@ class ProgramTests:
         self.assertEqual(self.collected()["runs"], [])
         self.assertEqual({entry["max_ms"] for entry in
                           self.ids.result("program", "list")["programs"]}, {0})
+
+    def watching(self, period):
+        """A watch by lists that Xen makes by itself."""
+        return Watching(f"tcp:{self.address[0]}:{self.address[1]}", "--interval", "100ms", "--deadline", "30s",
+                        "--silence", "10m", "--ps", period, "--method", "standing",
+                        profiles=lab.profiles())
+
+    def check_that_nothing_stands(self):
+        self.assertEqual({entry["max_ms"] for entry in
+                          self.ids.result("program", "list")["programs"]}, {0})
+        self.assertEqual(self.collected()["runs"], [])
+
+    def test_watch_by_standing_lists_sees_what_hides_from_requests(self):
+        """Of which its own are the only sign that somebody looks, several a second."""
+        pid = int(self.guest.shell("sleep 1000 >/dev/null 2>&1 & echo $!"))
+        try:
+            self.guest.shell(f"insmod /hide.ko pid={pid}")
+            with self.watching("600ms") as watch:
+                found = watch.wait("analysis", where=lambda event: event["exit"] == 1)
+                notes = found["result"]["notes"]
+                self.assertEqual({(note["kind"], note["pid"]) for note in notes},
+                                 {("hidden-from-tasks", pid)}, found)
+                self.assertEqual(found["result"]["method"], "standing")
+                code, _ = watch.stop()
+            self.assertEqual(code, 1)
+        finally:
+            self.guest.shell(f"rmmod hide; kill {pid}")
+        self.check_that_nothing_stands()
+
+    def test_watch_by_standing_lists_of_a_busy_system(self):
+        """Each list is of one instant, however fast processes come and go."""
+        pid = self.guest.shell('sh -c "while :; do cat /proc/1/comm; done" '
+                               "</dev/null >/dev/null 2>&1 & echo $!").decode().strip()
+        try:
+            with self.watching("600ms") as watch:
+                for count in range(1, 11):
+                    found = watch.wait("analysis", where=lambda event: "result" in event,
+                                       count=count)
+                    self.assertEqual(found["exit"], 0, found)
+                    self.assertGreater(len(found["result"]["processes"]), 30)
+                watch.stop()
+        finally:
+            self.guest.shell(f"kill {pid}")
+        self.check_that_nothing_stands()
+
+    def test_watch_that_was_killed_goes_on_with_the_next(self):
+        """Xen went on by itself: the next watch has those lists, and ends what the first began."""
+        with self.watching("600ms") as watch:
+            watch.wait("analysis", where=lambda event: "result" in event)
+            watch.process.kill()
+        waiting = self.wait_for_runs(3)["runs"]
+        with self.watching("600ms") as watch:
+            watch.wait("analysis", where=lambda event: "result" in event, count=len(waiting) + 1)
+            self.assertEqual([event for event in watch.events("analysis") if event["exit"] == 1], [])
+            watch.stop()
+        self.check_that_nothing_stands()
 
     def test_standing_list_and_requests_agree(self):
         ours = self.ids.result("ps", "--method", "standing")

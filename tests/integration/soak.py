@@ -158,14 +158,14 @@ class Report:
         yield from self.failures[:5]
 
 
-def soak(place, minutes, interval="50ms", pause_s=1.0, lists="2s"):
+def soak(place, minutes, interval="50ms", pause_s=1.0, lists="2s", method="pages"):
     """Run for so long; a Report. Ends early when interrupted, and reports what there is."""
     report = Report()
     load = Load(place.connect, pause_s)
     start = time.monotonic()
     try:
         with Watching(place.connect, "--interval", interval, "--deadline", "20s", "--silence", "60s",
-                      "--ps", lists, profiles=lab.profiles()) as watch:
+                      "--ps", lists, "--method", method, profiles=lab.profiles()) as watch:
             watch.wait("analysis")
             try:
                 while time.monotonic() < start + 60 * minutes:

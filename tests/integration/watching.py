@@ -50,13 +50,16 @@ class Watching:
             return [line for line in self.lines if "event" in line
                     and event in (None, line["event"]) and kind in (None, line.get("kind"))]
 
-    def wait(self, event, kind=None, count=1):
+    def wait(self, event, kind=None, count=1, where=lambda event: True):
         """Until there are so many of these events; the last of them."""
+        def those():
+            return [line for line in self.events(event, kind) if where(line)]
+
         end = time.monotonic() + PATIENCE_S
-        while len(found := self.events(event, kind)) < count:
+        while len(found := those()) < count:
             with self.changed:
                 self.changed.wait(0.5)
-            if self.process.poll() is not None and len(self.events(event, kind)) < count:
+            if self.process.poll() is not None and len(those()) < count:
                 raise AssertionError(f"the watch has ended: {self.process.stderr.read()}")
             if time.monotonic() > end:
                 raise AssertionError(f"no {event} {kind or ''} ({count}): {self.lines[-10:]}")

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <sevmon/channel.hpp>
@@ -13,6 +12,7 @@
 #include <sevmon/program.hpp>
 #include <sevmon/programs.hpp>
 #include <sevmon/result.hpp>
+#include <sevmon/standing.hpp>
 
 namespace sevmon::ids {
 
@@ -30,13 +30,19 @@ class ProcessProgram : public ListProgram {
 
 /// The same program, run by Xen itself: what the target's processes are while no request shows that
 /// somebody looks. Scheduled for as long as this lives, unless the IDS had scheduled it before;
-/// then that schedule stays, and so do its results. Uses program and channel, which must outlive
-/// it.
+/// then that schedule stays, and so do its results. Uses the channel, which must outlive it.
 class StandingProcesses {
  public:
-  /// @return as Programs::schedule().
+  /// A schedule in `schedule`'s intervals. @return as StandingFeed::start().
+  static common::Result<StandingFeed> schedule(Channel& channel, const ProcessProgram& program,
+                                               ProgramSchedule schedule, StandingFeed::Use use);
+  /// @return kTooLarge when `input`, a list's for its program, asks for what comes after a full
+  ///         result: nobody can have a schedule's runs go on with that.
+  static common::Result<void> check_input(std::span<const std::byte> input);
+
+  /// @return as schedule().
   static common::Result<StandingProcesses> start(Channel& channel, const ProcessProgram& program,
-                                                 ProgramSchedule schedule);
+                                                 const ProgramSchedule& schedule);
   StandingProcesses(StandingProcesses&& other) noexcept;
   StandingProcesses& operator=(StandingProcesses&&) = delete;
   StandingProcesses(const StandingProcesses&) = delete;
@@ -46,26 +52,19 @@ class StandingProcesses {
   /// A run that took place in a time without a request: sends nothing for some of the schedule's
   /// intervals, collects what ran meanwhile, and gives that, the last one first, a call at a time.
   /// For ProcessOptions::run_program.
-  /// @return kTimeout when nothing ran; kTooLarge when `input` asks for what comes after a full
-  ///         result, or results of other programs are in the way; as Programs::collect().
+  /// @return kTimeout when nothing ran; as check_input(), StandingFeed::collect().
   common::Result<ProgramRun> next(std::span<const std::byte> input);
 
   /// Let next() wait again: what ran so far is older than something that is to be compared with it.
   void restart() { runs_.clear(); }
 
  private:
-  StandingProcesses(Channel& channel, std::uint64_t name, std::chrono::milliseconds max);
-  static ProgramRun give(StandingRun run);
+  StandingProcesses(Channel& channel, StandingFeed feed)
+      : channel_{&channel}, feed_{std::move(feed)} {}
   common::Result<void> wait();
-  void note_arrival(std::span<const StandingRun> runs);
 
-  Channel* channel_;
-  std::uint64_t name_;
-  std::chrono::milliseconds max_;
-  bool is_ours_ = false;      // scheduled by this
-  std::uint64_t first_ = 0;   // the last number that there was before
-  std::uint64_t last_ = 0;    // that was collected
-  std::uint64_t forget_ = 0;  // up to here all that waits is ours, and has arrived
+  Channel* channel_;  // none: moved from
+  StandingFeed feed_;
   std::vector<StandingRun> runs_;
 };
 

@@ -62,6 +62,8 @@ struct ProcessOptions {
   std::uint32_t max_tasks = 1U << 17;  // a pass that meets more is torn
   /// ProcessProgram::run(). None: by pages. A program does not list threads.
   RunProgram run_program{};
+  /// ProcessList::boot_unix_ns of an earlier list of this boot: then it is not read again.
+  std::optional<std::int64_t> boot_unix_ns{};
 };
 
 /// Every process of the target, from init_pid_ns's id table; cross-checked at no further cost with

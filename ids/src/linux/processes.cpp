@@ -25,7 +25,7 @@ Result<ProcessList> list_processes(Kernel& kernel, const ProcessOptions& options
   if (!layouts) return layouts.error();
   if (options.threads && options.run_program)
     return common::Error{common::ErrorCode::kUsage, "threads are listed by pages"};
-  std::optional<std::int64_t> boot_unix_ns;
+  auto boot_unix_ns = options.boot_unix_ns;
   return list_until_stable<ProcessList>(options, [&]() -> Result<ListPass<ProcessList>> {
     const auto memory = kernel.next_epoch();
     auto pass = run_process_pass(kernel, *layouts, *memory, options);

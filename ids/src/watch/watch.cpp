@@ -62,6 +62,13 @@ std::optional<sevmon_status> status_in(const Response& response) {
   return status;
 }
 
+/// Requests of programs do something, and cannot be asked along with something else.
+bool is_repeatable(const Request& request) {
+  return std::ranges::all_of(request.items, [](const sevmon_item& item) {
+    return item.type < SEVMON_ITEM_PROGRAM_BEGIN && item.type != SEVMON_ITEM_CLOSE;
+  });
+}
+
 /// After these nothing will come over this connection any more, or nothing that can be read.
 bool ends_channel(ErrorCode code) {
   return code == ErrorCode::kConnect || code == ErrorCode::kMalformed ||
@@ -190,6 +197,7 @@ Request Watch::Impl::heartbeat() {
 }
 
 void Watch::Impl::remember(const Request& request) {
+  if (!is_repeatable(request)) return;
   covers.push_back(request);
   if (covers.size() > kMaxCovers) covers.pop_front();
 }

@@ -278,6 +278,29 @@ TEST_F(WatchTest, AnAnalysisUsesTheSameSlotsAndHeartbeatsLookLikeIt) {
   EXPECT_EQ(last.items.back().type, SEVMON_ITEM_READ_VIRTUAL);
 }
 
+TEST_F(WatchTest, HeartbeatsDoNotRepeatWhatProgramsDo) {
+  options_.max_slots = 0;
+  auto watch = make();
+  std::future<Result<std::vector<Response>>> result;
+  Request collect;
+  collect.items.resize(1);
+  collect.items[0].type = SEVMON_ITEM_PROGRAM_COLLECT;
+  std::size_t collects = 0;
+  script_.on_request = [&](const Request& request) {
+    if (script_.sent_at.size() == 1)
+      result = std::async(std::launch::async, [&] {
+        return watch.channel().exchange({&collect, 1});
+      });
+    for (const auto& item : request.items) collects += item.type == SEVMON_ITEM_PROGRAM_COLLECT;
+    if (collects != 0 && script_.clock.stop_at == WatchClock::TimePoint::max())
+      script_.clock.stop_at = script_.clock.now() + milliseconds{1000};
+    return Result<void>{};
+  };
+  static_cast<void>(watch.run());
+  ASSERT_TRUE(result.get());
+  EXPECT_EQ(collects, 1u);
+}
+
 TEST_F(WatchTest, WhatCannotBeSentLeavesNoGap) {
   options_.max_slots = 0;
   auto watch = make();
