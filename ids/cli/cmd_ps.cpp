@@ -35,13 +35,22 @@ std::string shown_name(const Process& process) {
   return process.kernel_thread ? '[' + escaped + ']' : escaped;
 }
 
-void print_row(Output& output, const Process& process, const std::string& indent) {
+/// What the notes say of.
+std::set<std::uint64_t> hidden_in(const ProcessList& list) {
+  std::set<std::uint64_t> hidden;
+  for (const auto& note : list.notes)
+    if (note.kind == ids::ProcessNote::Kind::kHiddenFromPids ||
+        note.kind == ids::ProcessNote::Kind::kHiddenFromTasks)
+      hidden.insert(note.address.value);
+  return hidden;
+}
+
+void print_row(Output& output, const Process& process, bool hidden, const std::string& indent) {
   char row[96];
   std::snprintf(row, sizeof(row), "%7d %7d %6s %c %11s ", process.pid, process.ppid,
                 process.uid ? std::to_string(*process.uid).c_str() : "?", process.state,
                 format_start(process.start_ns).c_str());
   const auto label = shown_name(process);
-  const bool hidden = !process.in_pids || (process.pid == process.tgid && !process.in_tasks);
   const auto style = hidden                  ? Output::Style::kBad
                      : process.kernel_thread ? Output::Style::kDim
                                              : Output::Style::kPlain;
@@ -51,7 +60,7 @@ void print_row(Output& output, const Process& process, const std::string& indent
 /// Parents before children. Whatever parents the target claims, each process comes out once.
 class Tree {
  public:
-  explicit Tree(const ProcessList& list) : list_{list} {
+  explicit Tree(const ProcessList& list) : list_{list}, hidden_{hidden_in(list)} {
     std::set<std::int32_t> known;
     for (const auto& process : list.processes) known.insert(process.pid);
     for (const auto& process : list.processes)
@@ -78,7 +87,7 @@ class Tree {
       const auto [process, depth] = stack.back();
       stack.pop_back();
       if (!printed_.insert(process).second) continue;
-      print_row(output, *process,
+      print_row(output, *process, hidden_.contains(process->task.value),
                 depth == 0 ? "" : std::string(2 * std::min(depth - 1, kMaxIndent), ' ') + "\\_ ");
       const auto found = children_.find(process->pid);
       if (process->pid == 0 || found == children_.end()) continue;
@@ -88,16 +97,17 @@ class Tree {
   }
 
   const ProcessList& list_;
+  const std::set<std::uint64_t> hidden_;
   std::map<std::int32_t, std::vector<const Process*>> children_;
   std::set<const Process*> printed_;
 };
 
 void print(Output& output, const ProcessList& list, bool tree) {
   output.line(output.styled(Output::Style::kBold, "    PID    PPID    UID S       START NAME"));
-  if (tree)
-    Tree{list}.print(output);
-  else
-    for (const auto& process : list.processes) print_row(output, process, "");
+  if (tree) return Tree{list}.print(output);
+  const auto hidden = hidden_in(list);
+  for (const auto& process : list.processes)
+    print_row(output, process, hidden.contains(process.task.value), "");
 }
 
 struct Flags {

@@ -93,13 +93,13 @@ void put_how(Json& result, const List& list) {
                          {"paused_ns", list.program.paused_ns}};
 }
 
-/// kExitUnknown when the list is torn, kExitFindings when something is hidden or the methods
-/// differ.
+/// kExitFindings when something is hidden or the methods differ, also if the list is torn: that
+/// somebody tears it on purpose shall not help him. Else kExitUnknown when it is.
 template <typename List>
 int exit_code_of(const List& list) {
-  if (list.consistency == ids::Consistency::kTorn) return kExitUnknown;
   const auto is_finding = [](const auto& note) { return note.kind != decltype(note.kind)::kTear; };
-  return std::ranges::any_of(list.notes, is_finding) ? kExitFindings : kExitOk;
+  if (std::ranges::any_of(list.notes, is_finding)) return kExitFindings;
+  return list.consistency == ids::Consistency::kTorn ? kExitUnknown : kExitOk;
 }
 
 /// The end of such a command: `result` has what was found; notes and numbers, and its exit code.

@@ -83,6 +83,7 @@ Result<void> WatchLists::attach() {
   feed_.reset();
   runs_.clear();
   boot_unix_ns_.reset();
+  history_ = {};
   attached_to_ = channel_.boot_nonce();
   auto attached = ids::Kernel::attach(
       channel_, kernels_,
@@ -98,6 +99,7 @@ Result<ProcessList> WatchLists::make_list() {
     if (auto ok = attach(); !ok) return ok.error();
   ids::ProcessOptions options;
   options.boot_unix_ns = boot_unix_ns_;
+  options.history = &history_;
   if (options_.method == ListMethod::kStanding)
     options.run_program = [this](std::span<const std::byte> input) { return next_run(input); };
   auto list = ids::list_processes(*kernel_, options);

@@ -58,6 +58,7 @@ class WatchLists {
   std::optional<ids::Kernel> kernel_;
   std::array<std::uint8_t, SEVMON_ID_BYTES> attached_to_{};
   std::optional<std::int64_t> boot_unix_ns_;
+  ids::HiddenHistory history_;
   std::optional<ids::StandingFeed> feed_;
   std::deque<ids::StandingRun> runs_;  // that no list was made of yet
   std::mutex mutex_;

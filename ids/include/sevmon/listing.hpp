@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <span>
 #include <string_view>
+#include <tuple>
 
 #include <sevmon/programs.hpp>
 #include <sevmon/result.hpp>
@@ -40,6 +42,20 @@ struct ProgramUse {
   ProgramUse& operator+=(const ProgramUse& more);
   /// One run more.
   ProgramUse& operator+=(const ProgramRun& run);
+};
+
+/// What lists of one boot showed hidden in one pass, so that a later list of it knows that it was
+/// so before. The latest of it; nothing of it is ever let go of for the target's sake.
+class HiddenHistory {
+ public:
+  /// Kind of note, address, pid.
+  using Identity = std::tuple<std::uint8_t, std::uint64_t, std::int32_t>;
+
+  bool contains(const Identity& identity) const;
+  void add(const Identity& identity);
+
+ private:
+  std::deque<Identity> latest_;
 };
 
 /// Runs a list's own program in the target with this input: see ListProgram.

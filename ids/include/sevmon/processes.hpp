@@ -45,7 +45,7 @@ struct ProcessNote {
 
 struct ProcessList {
   std::vector<Process> processes;  // by pid, then by address
-  std::vector<ProcessNote> notes;  // of the last pass; hidden ones only if the pass before agreed
+  std::vector<ProcessNote> notes;  // of the last pass; hidden ones of all, if two of them agreed
   Consistency consistency = Consistency::kConsistent;
   ListMethod method = ListMethod::kPages;
   unsigned passes = 0;
@@ -62,6 +62,8 @@ struct ProcessOptions {
   std::uint32_t max_tasks = 1U << 17;  // a pass that meets more is torn
   /// ProcessProgram::run(). None: by pages. A program does not list threads.
   RunProgram run_program{};
+  /// Of the lists of this boot before, for one that is made after another. May be null.
+  HiddenHistory* history = nullptr;
   /// ProcessList::boot_unix_ns of an earlier list of this boot: then it is not read again.
   std::optional<std::int64_t> boot_unix_ns{};
 };

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sevmon/listing.hpp>
 
+#include <algorithm>
+
 namespace sevmon::ids {
+namespace {
+
+// Each is a process that began or ended just then, or a hidden one.
+constexpr std::size_t kMaxHistory = 1024;
+
+}  // namespace
 
 std::string_view name(Consistency consistency) {
   switch (consistency) {
@@ -27,6 +35,16 @@ std::string_view name(ListMethod method) {
       return "standing";
   }
   return "pages";
+}
+
+bool HiddenHistory::contains(const Identity& identity) const {
+  return std::ranges::find(latest_, identity) != latest_.end();
+}
+
+void HiddenHistory::add(const Identity& identity) {
+  if (contains(identity)) return;
+  latest_.push_back(identity);
+  if (latest_.size() > kMaxHistory) latest_.pop_front();
 }
 
 ProgramUse& ProgramUse::operator+=(const ProgramUse& more) {

@@ -21,7 +21,9 @@ using common::Gva;
 using common::Result;
 using Kind = ModuleNote::Kind;
 
-constexpr std::size_t kMaxNotes = 256;
+// Of each: what is torn on purpose leaves room for what is hidden.
+constexpr std::size_t kMaxTears = 256;
+constexpr std::size_t kMaxHidden = 256;
 // enum module_state; these since v3.9.
 constexpr std::string_view kStates[] = {"live", "loading", "unloading", "unformed"};
 constexpr std::uint32_t kUnformed = 3;
@@ -46,6 +48,7 @@ class Pass {
                      : read_module_pages(layout_, memory_, options_.max_modules);
     if (!found) return found.error();
     list_.program = found->use;
+    is_whole_ = found->tears.empty();
     for (auto& tear : found->tears) note(Kind::kTear, tear.address, std::move(tear.text));
     in_sysfs_ = {found->in_sysfs.begin(), found->in_sysfs.end()};
     in_tree_ = {found->in_tree.begin(), found->in_tree.end()};
@@ -53,7 +56,7 @@ class Pass {
     for (const auto& facts : found->listed) list_one(facts, true);
     if (auto done = list_hidden(); !done) return done.error();
     put_users(found->uses);
-    return ListPass<ModuleList>{std::move(list_), torn_};
+    return ListPass<ModuleList>{std::move(list_), tears_ != 0};
   }
 
  private:
@@ -145,8 +148,12 @@ class Pass {
   }
 
   void note(Kind kind, Gva address, std::string text) {
-    torn_ = torn_ || kind == Kind::kTear;
-    if (list_.notes.size() < kMaxNotes) list_.notes.push_back({kind, address, std::move(text)});
+    // What a view lacks of which not all could be read need not be hidden from it.
+    if (!is_whole_) kind = Kind::kTear;
+    const bool is_tear = kind == Kind::kTear;
+    auto& count = is_tear ? tears_ : hidden_;
+    if (count++ < (is_tear ? kMaxTears : kMaxHidden))
+      list_.notes.push_back({kind, address, std::move(text)});
   }
 
   const ModuleLayout& layout_;
@@ -155,7 +162,8 @@ class Pass {
   std::set<Gva> in_sysfs_, in_tree_;
   std::map<Gva, std::string> names_;
   ModuleList list_;
-  bool torn_ = false;
+  std::size_t tears_ = 0, hidden_ = 0;
+  bool is_whole_ = true;  // each of the views
 };
 
 struct ModuleTraits {

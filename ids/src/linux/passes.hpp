@@ -7,11 +7,9 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -32,24 +30,82 @@ struct ListPass {
 /// Which one a note is about. A kernel gives a new task the memory of one that has just gone: only
 /// with its pid is it the same. A module has nothing of that kind, and comes and goes less often.
 template <typename Note>
-auto identity_of(const Note& note) {
+HiddenHistory::Identity identity_of(const Note& note) {
   std::int32_t pid = 0;
   if constexpr (requires { note.pid; }) pid = note.pid;
-  return std::tuple{note.kind, note.address, pid};
+  return {static_cast<std::uint8_t>(note.kind), note.address.value, pid};
 }
 
-template <typename List>
-using Identities =
-    std::set<decltype(identity_of(std::declval<typename decltype(List::notes)::value_type>()))>;
-
-/// What a pass found to be hidden.
-template <typename List>
-Identities<List> hidden_of(const List& list) {
-  Identities<List> hidden;
-  for (const auto& note : list.notes)
-    if (note.kind != decltype(note.kind)::kTear) hidden.insert(identity_of(note));
-  return hidden;
+template <typename Note>
+bool is_tear(const Note& note) {
+  return note.kind == decltype(note.kind)::kTear;
 }
+
+/// What the passes of a list showed hidden. Who just begins or ends is seen so once, if at all:
+/// what two passes show, of this list or one of an earlier one, is hidden.
+template <typename Note>
+class Sightings {
+ public:
+  /// `history` may be null.
+  explicit Sightings(HiddenHistory* history) : history_{history} {}
+  Sightings(const Sightings&) = delete;
+  Sightings& operator=(const Sightings&) = delete;
+  ~Sightings() {
+    if (history_ == nullptr) return;
+    for (const auto& [identity, seen] : seen_) history_->add(identity);
+  }
+
+  /// Take what is hidden out of a pass's notes. Returns whether there was anything.
+  bool take(std::vector<Note>& notes) {
+    ++passes_;
+    const auto is_other = [](const Note& note) { return is_tear(note); };
+    const auto hidden = std::ranges::stable_partition(notes, is_other);
+    for (auto& note : hidden) {
+      const auto identity = identity_of(note);
+      const unsigned before = history_ != nullptr && history_->contains(identity) ? 1 : 0;
+      auto& seen = seen_.try_emplace(identity, Seen{{}, before}).first->second;
+      seen.note = std::move(note);
+      ++seen.times;
+    }
+    const bool was_any = !hidden.empty();
+    notes.erase(hidden.begin(), hidden.end());
+    return was_any;
+  }
+
+  bool is_any_sure() const {
+    return std::ranges::any_of(seen_, [](const auto& each) { return is_sure(each.second); });
+  }
+
+  /// What is sure, and as tears what is not: it may be anything, but is not kept from anybody.
+  void put(std::vector<Note>& notes) const {
+    for (const auto& [identity, seen] : seen_) {
+      notes.push_back(seen.note);
+      if (is_sure(seen)) continue;
+      notes.back().kind = decltype(notes.back().kind)::kTear;
+      notes.back().text += passes_ > 1 && passes_with(identity) == passes_
+                               ? ", in each pass, and something else of that address in the next"
+                               : ", in one pass only";
+    }
+  }
+
+ private:
+  struct Seen {
+    Note note;
+    unsigned times = 0;
+  };
+  static bool is_sure(const Seen& seen) { return seen.times > 1; }
+  /// Passes that showed this kind and address, whatever the pid.
+  unsigned passes_with(const HiddenHistory::Identity& identity) const {
+    return static_cast<unsigned>(std::ranges::count_if(seen_, [&](const auto& each) {
+      return std::get<0>(each.first) == std::get<0>(identity) &&
+             std::get<1>(each.first) == std::get<1>(identity);
+    }));
+  }
+
+  HiddenHistory* history_;
+  std::map<HiddenHistory::Identity, Seen> seen_;
+  unsigned passes_ = 0;
+};
 
 /// From `least` to twice as long: who hides and shows up at a steady pace shall not fit it.
 inline void wait_to_settle(std::chrono::microseconds least) {
@@ -58,26 +114,15 @@ inline void wait_to_settle(std::chrono::microseconds least) {
   std::this_thread::sleep_for(least + least * random / (std::uint64_t{1} << 32));
 }
 
-/// The list of a last pass that is not to be relied on. What it was the first to see hidden is
-/// told, as a tear: it may be anything.
-template <typename List>
-List torn_list(List list, const Identities<List>& before) {
-  list.consistency = Consistency::kTorn;
-  for (auto& note : list.notes)
-    if (note.kind != decltype(note.kind)::kTear && !before.contains(identity_of(note))) {
-      note.kind = decltype(note.kind)::kTear;
-      note.text += ", in the last pass only";
-    }
-  return list;
-}
-
-/// `run_pass()` until a pass does not contradict itself and shows nothing hidden, or something that
-/// the pass before, at least `options.settle` ago, showed hidden, too. What comes or goes during a
-/// pass is seen by one way and not by the other: what one pass alone sees so is not believed, and
-/// what two see so is hidden. What is torn is never believed.
+/// `run_pass()` until a pass does not contradict itself, and shows nothing hidden or something is
+/// sure to be. Where something looks hidden, `options.settle` goes by until the next pass: what
+/// comes or goes during a pass is seen by one way and not by the other. A list that is torn may
+/// lack entries; what is sure to be hidden is hidden all the same.
 template <typename List, typename Options, typename RunPass>
 common::Result<List> list_until_stable(const Options& options, RunPass run_pass) {
-  Identities<List> before;
+  HiddenHistory* history = nullptr;
+  if constexpr (requires { options.history; }) history = options.history;
+  Sightings<typename decltype(List::notes)::value_type> sightings{history};
   ProgramUse use;
   for (unsigned passes = 1;; ++passes) {
     common::Result<ListPass<List>> pass = run_pass();
@@ -85,16 +130,18 @@ common::Result<List> list_until_stable(const Options& options, RunPass run_pass)
     auto& list = pass->list;
     list.passes = passes;
     list.program = use += list.program;
-    auto hidden = hidden_of(list);
-    const auto is_new = [&](const auto& identity) { return !before.contains(identity); };
-    if (!pass->torn && (hidden.empty() || !std::ranges::all_of(hidden, is_new))) {
+    const bool looks_hidden = sightings.take(list.notes);
+    if (!pass->torn && (!looks_hidden || sightings.is_any_sure())) {
       list.consistency = passes == 1 ? Consistency::kConsistent : Consistency::kRetried;
-      std::erase_if(list.notes, [&](const auto& note) { return is_new(identity_of(note)); });
+      if (sightings.is_any_sure()) sightings.put(list.notes);
       return std::move(list);
     }
-    if (passes >= options.max_passes) return torn_list(std::move(list), before);
-    before = std::move(hidden);
-    if (!before.empty()) wait_to_settle(options.settle);
+    if (passes >= options.max_passes) {
+      list.consistency = Consistency::kTorn;
+      sightings.put(list.notes);
+      return std::move(list);
+    }
+    if (looks_hidden) wait_to_settle(options.settle);
   }
 }
 

@@ -21,7 +21,9 @@ using Kind = ProcessNote::Kind;
 
 // Tasks that only the ring knows are found one link at a time; so many waves are spent on them.
 constexpr unsigned kMaxRingWaves = 64;
-constexpr std::size_t kMaxNotes = 256;
+// Of each: what is torn on purpose leaves room for what is hidden.
+constexpr std::size_t kMaxTears = 256;
+constexpr std::size_t kMaxHidden = 256;
 
 /// One pass over one epoch.
 class Pass {
@@ -38,10 +40,12 @@ class Pass {
     if (auto done = options_.run_program ? run_program() : read_pages(); !done) return done.error();
     // There always is process 1. A topmost node that was freed since it was pointed to looks right
     // but for its entries (lib/radix-tree.c, radix_tree_node_rcu_free()): there is none.
-    if (expected_pid_.empty()) note(Kind::kTear, idr_, 0, "the table of ids is empty");
+    if (expected_pid_.empty()) tear_table(idr_, "the table of ids is empty");
+    const auto tears = tears_;
     walk_ring();
+    is_ring_whole_ = tears_ == tears;
     if (auto done = list_all(); !done) return done.error();
-    return ProcessPass{std::move(list_), torn_};
+    return ProcessPass{std::move(list_), tears_ != 0};
   }
 
  private:
@@ -50,7 +54,7 @@ class Pass {
   Result<void> read_pages() {
     auto table = read_id_table(layouts_.ids, memory_, idr_, options_.max_tasks, options_.max_tasks);
     if (!table) return table.error();
-    for (auto& tear : table->tears) note(Kind::kTear, tear.address, 0, std::move(tear.text));
+    for (auto& tear : table->tears) tear_table(tear.address, std::move(tear.text));
     auto found = tasks_of(table->entries);
     if (!found) return found.error();
     found->push_back(init_task_);
@@ -62,7 +66,7 @@ class Pass {
     auto found = read_process_records(options_.run_program, options_.max_tasks);
     if (!found) return found.error();
     list_.program = found->use;
-    for (auto& tear : found->tears) note(Kind::kTear, tear.address, 0, std::move(tear.text));
+    for (auto& tear : found->tears) tear_table(tear.address, std::move(tear.text));
     std::vector<Gva> loaded;
     for (const auto& record : found->records)
       if (take_record(record)) loaded.push_back({record.task});
@@ -195,6 +199,11 @@ class Pass {
       note(Kind::kTear, task.address, task.pid,
            "the task of id " + std::to_string(expected->second) + " says it is " +
                std::to_string(task.pid));
+    // All that the table of processes leads to is one, whatever it says of itself.
+    if (expected != expected_pid_.end() && !options_.threads && task.pid != task.tgid)
+      note(Kind::kTear, task.address, task.pid,
+           "the process " + std::to_string(task.pid) + " says it is a thread of " +
+               std::to_string(task.tgid));
   }
 
   /// Unknown neighbours of the tasks `loaded`; their further needs go into `ranges`.
@@ -205,7 +214,7 @@ class Pass {
       if (found == tasks_.end()) continue;
       const Task& task = found->second;
       append_pointed(task, ranges);
-      if (task.pid != task.tgid) continue;  // threads are not in the ring
+      if (!is_in_a_ring(task)) continue;
       // A task that was taken out of the ring leads nowhere; walk_ring() says when one in it does.
       for (const Gva other : {task.next, task.previous})
         if (is_kernel_pointer(other.value) && !tasks_.contains(other.value) &&
@@ -231,6 +240,9 @@ class Pass {
       ranges.push_back(layouts_.task.tgid_range(task.parent));
   }
 
+  /// Threads are in none. Only where threads are listed is it believed that a task is one.
+  bool is_in_a_ring(const Task& task) const { return !options_.threads || task.pid == task.tgid; }
+
   /// Once around, both ways at once: every next must point back.
   void walk_ring() {
     Gva at = init_task_;
@@ -249,6 +261,24 @@ class Pass {
       note(Kind::kTear, at, 0, "the ring of tasks runs into itself without its head");
   }
 
+  /// Of one that the walk did not come to. Where the ring is torn that says little: then it is out
+  /// of it if neither neighbour knows it, or its neighbours lead around without the ring's head.
+  bool is_out_of_ring(const Task& task) {
+    if (is_ring_whole_) return true;
+    const auto previous = tasks_.find(task.previous.value);
+    const auto next = tasks_.find(task.next.value);
+    const bool is_alone = task.next == task.address;
+    const bool is_held = (previous != tasks_.end() && previous->second.next == task.address) ||
+                         (next != tasks_.end() && next->second.previous == task.address);
+    if (is_alone || !is_held) return true;
+    for (auto at = next; at != tasks_.end(); at = tasks_.find(at->second.next.value)) {
+      if (at->first == task.address.value) return true;
+      if (ring_.contains(at->first) || steps_ == options_.max_tasks) return false;
+      ++steps_;
+    }
+    return false;
+  }
+
   Result<void> list_all() {
     for (const auto& [address, task] : tasks_) {
       if (address == init_task_.value) continue;  // pid 0, the idle task: no process
@@ -256,11 +286,10 @@ class Pass {
       if (!process) return process.error();
       process->in_pids = expected_pid_.contains(address);
       process->in_tasks = ring_.contains(address);
-      const bool is_leader = task.pid == task.tgid;
-      if (is_leader && process->in_pids && !process->in_tasks)
+      if (is_in_a_ring(task) && process->in_pids && !process->in_tasks && is_out_of_ring(task))
         note(Kind::kHiddenFromTasks, {address}, task.pid,
              '"' + escape(task.name) + "\" has an id but is not in the ring of tasks");
-      if (!process->in_pids)
+      if (!process->in_pids && is_table_whole_)
         note(Kind::kHiddenFromPids, {address}, task.pid,
              '"' + escape(task.name) + "\" is in the ring of tasks but has no id");
       list_.processes.push_back(std::move(*process));
@@ -346,9 +375,16 @@ class Pass {
   }
 
   void note(Kind kind, Gva address, std::int32_t pid, std::string text) {
-    torn_ = torn_ || kind == Kind::kTear;
-    if (list_.notes.size() < kMaxNotes)
+    const bool is_tear = kind == Kind::kTear;
+    auto& count = is_tear ? tears_ : hidden_;
+    if (count++ < (is_tear ? kMaxTears : kMaxHidden))
       list_.notes.push_back({kind, address, pid, std::move(text)});
+  }
+
+  /// Of some ids nothing is known.
+  void tear_table(Gva address, std::string text) {
+    is_table_whole_ = false;
+    note(Kind::kTear, address, 0, std::move(text));
   }
 
   const ProcessLayouts& layouts_;
@@ -362,7 +398,10 @@ class Pass {
   std::set<std::uint64_t> unreadable_;
   std::set<std::uint64_t> ring_;
   ProcessList list_;
-  bool torn_ = false;
+  std::size_t tears_ = 0, hidden_ = 0;
+  bool is_table_whole_ = true;
+  bool is_ring_whole_ = true;
+  std::uint32_t steps_ = 0;  // of is_out_of_ring(), all together
 };
 
 }  // namespace

@@ -168,6 +168,16 @@ TEST(Processes, AProcessThatJustCameIsNotHidden) {
   EXPECT_EQ(list.consistency, Consistency::kRetried);
 }
 
+/// One of that kind, and it is this one.
+void expect_hidden(const ProcessList& list, Kind kind, std::int32_t pid) {
+  EXPECT_EQ(count(list, kind), 1U);
+  EXPECT_EQ(count(list, kind) + count(list, Kind::kTear), list.notes.size());
+  for (const auto& note : list.notes)
+    if (note.kind != Kind::kTear) {
+      EXPECT_EQ(note.pid, pid) << note.text;
+    }
+}
+
 /// Each pass sees another process that has just come, in the memory of the last one.
 void let_processes_come_and_go(Guest& guest) {
   guest.processes.add_unlisted({.pid = 6000, .parent = 1, .comm = "new"});
@@ -184,9 +194,10 @@ TEST(Processes, OneAfterAnotherInTheSameMemoryIsNotHidden) {
   let_processes_come_and_go(guest);
   const auto list = guest.list();
   // Nor is it said that there is none.
-  ASSERT_EQ(list.notes.size(), 1U);
-  EXPECT_EQ(list.notes[0].kind, Kind::kTear);
-  EXPECT_NE(list.notes[0].text.find("in the last pass only"), std::string::npos);
+  EXPECT_EQ(list.notes.size(), 4U);
+  EXPECT_EQ(count(list, Kind::kTear), 4U);
+  for (const auto& note : list.notes)
+    EXPECT_NE(note.text.find("in each pass, and something else"), std::string::npos) << note.text;
   EXPECT_EQ(list.consistency, Consistency::kTorn);
   EXPECT_EQ(list.passes, 4U);
 }
@@ -197,11 +208,42 @@ TEST(Processes, WhatIsHiddenIsFoundWhileOthersComeAndGo) {
   guest.processes.remove_from_ring(700);
   let_processes_come_and_go(guest);
   const auto list = guest.list();
-  ASSERT_EQ(list.notes.size(), 1U);
-  EXPECT_EQ(list.notes[0].kind, Kind::kHiddenFromTasks);
-  EXPECT_EQ(list.notes[0].pid, 700);
+  expect_hidden(list, Kind::kHiddenFromTasks, 700);
+  EXPECT_EQ(count(list, Kind::kTear), 2U) << "and what else there was is told";
   EXPECT_EQ(list.consistency, Consistency::kRetried);
   EXPECT_EQ(list.passes, 2U);
+}
+
+TEST(Processes, WhatIsInOrderForAPassIsFound) {
+  Guest guest;
+  guest.add_usual();
+  const auto broken = guest.processes.member(3, "tgid");
+  guest.before_epoch = [&](unsigned epoch) {
+    guest.processes.bytes.put(broken, 2, 4);  // so that there are four passes
+    if (epoch % 2 == 1)
+      guest.processes.remove_from_ring(700);
+    else
+      guest.processes.add_to_ring(700);
+  };
+  expect_hidden(guest.list(), Kind::kHiddenFromTasks, 700);
+}
+
+TEST(Processes, WhatIsInOrderForAListIsFoundByALaterOne) {
+  Guest guest;
+  guest.add_usual();
+  HiddenHistory history;
+  guest.before_epoch = [&](unsigned epoch) {
+    if (epoch % 2 == 1)
+      guest.processes.remove_from_ring(700);
+    else
+      guest.processes.add_to_ring(700);
+  };
+  const auto first = guest.list({.history = &history});
+  EXPECT_TRUE(first.notes.empty());
+  EXPECT_EQ(first.consistency, Consistency::kRetried);
+  const auto second = guest.list({.history = &history});
+  expect_hidden(second, Kind::kHiddenFromTasks, 700);
+  EXPECT_EQ(second.passes, 1U);
 }
 
 TEST(Processes, WhatLooksHiddenIsGivenTimeToShowUp) {
@@ -375,6 +417,84 @@ TEST(HostileProcesses, ARingOfFakesIsCutOff) {
   }
   expect_torn(guest, {.max_passes = 2});
   EXPECT_LT(guest.waves, 200U);
+}
+
+// ---- Tears on purpose: what is hidden is found all the same ----
+
+TEST(HostileProcesses, HiddenAndSaysItIsAThread) {
+  for (const bool by_pid : {false, true}) {
+    Guest guest;
+    guest.add_usual();
+    guest.processes.remove_from_ring(700);
+    guest.processes.bytes.put(guest.processes.member(700, by_pid ? "pid" : "tgid"), 1, 4);
+    const auto list = guest.list();
+    expect_hidden(list, Kind::kHiddenFromTasks, by_pid ? 1 : 700);
+    EXPECT_EQ(list.consistency, Consistency::kTorn);
+  }
+}
+
+TEST(HostileProcesses, HiddenBehindMoreTearsThanAreTold) {
+  Guest guest;
+  guest.add_usual();
+  for (int i = 0; i < 400; ++i) {
+    guest.processes.add({.pid = 1000 + i, .parent = 1, .comm = "x"});
+    guest.processes.bytes.put(guest.processes.member(1000 + i, "tgid"), 1, 4);
+  }
+  guest.processes.remove_from_ring(700);
+  expect_hidden(guest.list(), Kind::kHiddenFromTasks, 700);
+}
+
+TEST(HostileProcesses, HiddenFromARingThatIsTorn) {
+  for (const bool is_alone : {false, true}) {
+    Guest guest;
+    guest.add_usual();
+    guest.processes.remove_from_ring(700);
+    if (is_alone)
+      for (const std::uint64_t link : {0U, 8U})
+        guest.processes.bytes.put(guest.processes.member(700, "tasks") + link,
+                                  guest.processes.member(700, "tasks"));
+    guest.processes.bytes.put(guest.processes.member(2, "tasks"), 0);
+    const auto list = guest.list();
+    expect_hidden(list, Kind::kHiddenFromTasks, 700);
+    EXPECT_EQ(list.consistency, Consistency::kTorn);
+  }
+}
+
+/// Of those behind the place where it is torn nobody says that they are hidden.
+TEST(HostileProcesses, WhatATornRingDoesNotLeadToIsNotHidden) {
+  Guest guest;
+  guest.add_usual();
+  for (int i = 0; i < 50; ++i) guest.processes.add({.pid = 1000 + i, .parent = 1, .comm = "x"});
+  guest.processes.bytes.put(guest.processes.member(2, "tasks"), 0);
+  const auto list = guest.list();
+  EXPECT_EQ(count(list, Kind::kTear), list.notes.size());
+  EXPECT_FALSE(at(list, 1049).in_tasks);
+}
+
+TEST(HostileProcesses, HiddenInARingOfTheirOwn) {
+  for (const bool is_torn : {false, true}) {
+    Guest guest;
+    guest.add_usual();
+    guest.processes.remove_from_ring(700);
+    guest.processes.remove_from_ring(5000);
+    for (const auto& [one, other] : {std::pair{700, 5000}, std::pair{5000, 700}})
+      for (const std::uint64_t link : {0U, 8U})
+        guest.processes.bytes.put(guest.processes.member(one, "tasks") + link,
+                                  guest.processes.member(other, "tasks"));
+    if (is_torn) guest.processes.bytes.put(guest.processes.member(2, "tasks"), 0);
+    EXPECT_EQ(count(guest.list(), Kind::kHiddenFromTasks), 2U) << is_torn;
+  }
+}
+
+/// Where a part of the table could not be read, nobody is hidden for not being found in it.
+TEST(HostileProcesses, WhatATornTableDoesNotLeadToIsNotHidden) {
+  Guest guest;
+  guest.add_usual();
+  guest.processes.bytes.put(guest.processes.root() + guest.processes.slots_at() + 8 * 62, 0x1002);
+  guest.processes.insert(700, 0);
+  const auto list = guest.list();
+  EXPECT_EQ(list.consistency, Consistency::kTorn);
+  EXPECT_EQ(count(list, Kind::kHiddenFromPids), 0U);
 }
 
 TEST(HostileProcesses, PointersOfATaskThatLeadNowhere) {
