@@ -69,6 +69,7 @@ struct sevmon_agent {
     uint64_t longest_call_ns;          /* these are, too: in the status */
     uint64_t longest_standing_ns;
     uint64_t longest_pause_ns;
+    uint64_t pause_rest_until_ns; /* atomic; no pause begins before */
 };
 
 static inline void sevmon_count(struct sevmon_agent *agent,

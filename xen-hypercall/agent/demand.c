@@ -143,6 +143,9 @@ unsigned int sevmon_demand_start(struct sevmon_agent *agent,
 
     if ( !sevmon_run_is_valid(asked) )
         return SEVMON_STATUS_BAD_ITEM;
+    if ( asked->flags & SEVMON_RUN_ATOMIC &&
+         work->now_ns < sevmon_pause_rest_until(agent) )
+        return SEVMON_STATUS_BUSY;
     status = take_run(session->ids, asked->program, work->now_ns);
     if ( status != SEVMON_STATUS_OK )
         return status;

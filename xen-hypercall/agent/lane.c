@@ -119,15 +119,36 @@ void sevmon_lane_set_poll(struct sevmon_lane *lane, uint32_t poll_ns)
     store(&agent_line(lane)->poll_ns, poll_ns);
 }
 
+static bool is_within(uint32_t used, uint32_t ring_bytes)
+{
+    return used <= ring_bytes && !(used & (SEVMON_SHM_ALIGN - 1));
+}
+
+/* Of a ring whose index can be one: see answer(). */
+static bool has_room(uint32_t used)
+{
+    return SEVMON_SHM_RESPONSE_BYTES - used >= MOST_RESPONSE_BYTES;
+}
+
+/*
+ * A client that takes no answers has nothing to be done for it, however much it
+ * asks.  An index that cannot be one is: it ends the lane.
+ */
 bool sevmon_lane_is_due(const struct sevmon_lane *lane)
 {
     const struct sevmon_shm_ids *ids = ids_line(lane);
+    uint32_t used;
 
     if ( load(&ids->claim) != lane->claim )
         return true;
+    if ( !lane->serves )
+        return false;
+    if ( lane->runs )
+        return true;
+    used = lane->response_tail - load(&ids->response_head);
 
-    return lane->serves &&
-           (lane->runs || load(&ids->request_tail) != lane->request_head);
+    return load(&ids->request_tail) != lane->request_head &&
+           (!is_within(used, SEVMON_SHM_RESPONSE_BYTES) || has_room(used));
 }
 
 /* A run of the former client's is given up, as one that Dom0 abandons. */
@@ -153,11 +174,6 @@ static void drop(struct sevmon_agent *agent, struct sevmon_lane *lane)
     lane->serves = false;
     lane->runs = false;
     store(&agent_line(lane)->accepted, 0);
-}
-
-static bool is_within(uint32_t used, uint32_t ring_bytes)
-{
-    return used <= ring_bytes && !(used & (SEVMON_SHM_ALIGN - 1));
 }
 
 /* The sealed answer or a notice; there is room. */
@@ -265,7 +281,7 @@ static enum sevmon_lane_state answer(struct sevmon_agent *agent,
     if ( !waiting )
         return SEVMON_LANE_NOTHING;
     /* Whatever the answer, it will not have to be kept anywhere else. */
-    if ( SEVMON_SHM_RESPONSE_BYTES - used < MOST_RESPONSE_BYTES )
+    if ( !has_room(used) )
         return SEVMON_LANE_BLOCKED;
 
     bytes = take(lane, work, waiting);

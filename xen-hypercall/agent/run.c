@@ -68,8 +68,13 @@ static void run_atomically(struct sevmon_run *run)
     else
         run->bpf.state = SEVMON_RUN_NOT_PAUSED;
 
-    run->report.paused_ns = host->time_ns() - since;
+    until = host->time_ns();
+    run->report.paused_ns = until - since;
     sevmon_longest(&run->agent->longest_pause_ns, run->report.paused_ns);
+    /* Whoever asks for them: the target has the greater part of the time. */
+    sevmon_longest(&run->agent->pause_rest_until_ns,
+                   until + (SEVMON_SCHEDULE_PAUSE_PART - 1) *
+                           run->report.paused_ns);
 }
 
 static void end(struct sevmon_run *run)

@@ -67,6 +67,15 @@ void sevmon_run_begin(struct sevmon_run *run, uint8_t *map);
  */
 bool sevmon_run_slice(struct sevmon_run *run);
 
+/*
+ * Until then the target rests from the last pause, three times as long as that
+ * took: no atomic run, on demand or standing, begins before.
+ */
+static inline uint64_t sevmon_pause_rest_until(const struct sevmon_agent *agent)
+{
+    return __atomic_load_n(&agent->pause_rest_until_ns, __ATOMIC_RELAXED);
+}
+
 /* What it had of the target's. */
 void sevmon_run_wipe(struct sevmon_run *run);
 

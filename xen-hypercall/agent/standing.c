@@ -347,13 +347,22 @@ static void rest(struct sevmon_standing *standing, uint64_t began_ns,
     standing->rest_until_ns = now_ns + times * (now_ns - began_ns);
 }
 
+/* After runs of its own, and after pauses that somebody asked for. */
+static uint64_t rest_until(const struct sevmon_agent *agent)
+{
+    uint64_t asked_ns = sevmon_pause_rest_until(agent);
+
+    return asked_ns > agent->standing->rest_until_ns
+           ? asked_ns : agent->standing->rest_until_ns;
+}
+
 void sevmon_agent_tick(struct sevmon_agent *agent)
 {
     struct sevmon_standing *standing = agent->standing;
     uint64_t began_ns = agent->host->time_ns(), now_ns, due_ns;
     bool goes_on = standing->ids != NULL;
 
-    if ( began_ns >= standing->rest_until_ns )
+    if ( began_ns >= rest_until(agent) )
     {
         goes_on = work_on(agent, began_ns);
         now_ns = agent->host->time_ns();
@@ -362,8 +371,8 @@ void sevmon_agent_tick(struct sevmon_agent *agent)
     }
 
     next_due(agent, &due_ns);
-    if ( goes_on || due_ns < standing->rest_until_ns )
-        due_ns = standing->rest_until_ns;
+    if ( goes_on || due_ns < rest_until(agent) )
+        due_ns = rest_until(agent);
     if ( due_ns != NEVER )
         agent->host->wake(due_ns);
 }

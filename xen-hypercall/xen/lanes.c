@@ -125,6 +125,8 @@ static bool serve(struct sevmon_cpu *cpu, s_time_t began)
             did = true;
             last = NOW();
         }
+        else if ( !did )
+            break; /* it was due, and there is nothing that can be done */
         else
             cpu_relax();
     } while ( !is_over(began) && NOW() - last < LINGER_NS );

@@ -148,6 +148,7 @@ TEST_F(ProgramsTest, RunsAtomically) {
   EXPECT_EQ(run->report.paused_ns, 1'000'000u);
   EXPECT_EQ(host_.pauses, 1u);
   EXPECT_FALSE(is_truncated(run->report));
+  host_.now_ns += 3'000'000;  // the target rests
   options.budget = 10;
   EXPECT_TRUE(is_truncated(programs.run(bytes(endless()), {}, options)->report));
 }

@@ -90,6 +90,7 @@ TEST_F(Atomic, DoesNotRunWhenTheTargetDoesNotStop) {
   host.pause_takes_ns = 1000 * 1000;
   EXPECT_EQ(client.run(atomically(image)).report.state, SEVMON_RUN_NOT_PAUSED) << "in time";
   host.pause_takes_ns = 0;
+  host.now_ns += 3 * kMs;  // that it was tried is rested from as well
   EXPECT_EQ(client.run(atomically(image)).report.r0, 1u);
 }
 
@@ -123,6 +124,39 @@ TEST_F(Standing, AtomicRunsPauseTheTarget) {
   const auto got = client.collect();
   EXPECT_EQ(got.results.at(0).first.flags, SEVMON_RUN_ATOMIC);
   EXPECT_EQ(got.results.at(0).second, from_text("contents"));
+}
+
+/// Whoever asks, over however many lanes and connections.
+TEST_F(Atomic, LeavesTheTargetThreeQuartersOfTheTime) {
+  const auto image = load(counting());
+  host.pause_takes_ns = 8 * kMs;
+  ASSERT_EQ(client.run(atomically(image, 50000)).status, SEVMON_STATUS_OK);
+  const auto ended = host.now_ns.load();
+  EXPECT_EQ(client.run(atomically(image, 50000)).status, SEVMON_STATUS_BUSY);
+  auto head = atomically(image, 50000);
+  head.flags = 0, head.pause_us = 0;
+  EXPECT_EQ(client.run(head).status, SEVMON_STATUS_OK) << "that pauses nothing";
+  host.now_ns = ended + 23 * kMs;
+  EXPECT_EQ(client.run(atomically(image, 50000)).status, SEVMON_STATUS_BUSY);
+  host.now_ns = ended + 25 * kMs;
+  EXPECT_EQ(client.run(atomically(image, 50000)).status, SEVMON_STATUS_OK);
+}
+
+TEST_F(Standing, RestsFromPausesOnDemand) {
+  auto head = every(load(counting(8), 64), 40, 40);
+  head.run.flags = SEVMON_RUN_ATOMIC, head.run.pause_us = 10000;
+  ASSERT_EQ(client.schedule(head), SEVMON_STATUS_OK);
+  const auto due = host.wake_at.load();
+  host.now_ns = due - 1 * kMs;
+  host.pause_takes_ns = 8 * kMs;
+  head.run.pause_us = 50000;
+  ASSERT_EQ(client.run(head.run).status, SEVMON_STATUS_OK);
+  const auto ended = host.now_ns.load();
+  ticks(1);
+  EXPECT_TRUE(client.collect().results.empty());
+  EXPECT_GE(host.wake_at, ended + 23 * kMs) << "nor is it asked for all the time";
+  ticks(1);
+  EXPECT_EQ(client.collect().results.size(), 1U);
 }
 
 TEST_F(Standing, AllTogetherPauseTheTargetForAQuarterOfTheTime) {
