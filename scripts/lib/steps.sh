@@ -22,7 +22,8 @@ step() {
   start=$(now)
   printf '%-58s' "$name"
   if [[ ${step_nice:-} ]]; then
-    (renice -n "$step_nice" -p "$BASHPID" && "$@") >"$step_log" 2>&1 || status=$?
+    # Who is nicer already, and nobody special, cannot.
+    (renice -n "$step_nice" -p "$BASHPID"; "$@") >"$step_log" 2>&1 || status=$?
   else
     "$@" >"$step_log" 2>&1 || status=$?
   fi
