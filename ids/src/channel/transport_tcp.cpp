@@ -43,8 +43,8 @@ constexpr std::size_t kLargeFrameBytes = 16 * 1024;
 /// How long one call waits for bytes. A deadline that is nearer takes two calls: poll, and read.
 constexpr std::chrono::milliseconds kPatience{200};
 /// Going to sleep and being woken takes longer than an agent nearby needs for a page. When an
-/// answer came this soon, the next one is looked for as long before anybody sleeps; when that was
-/// in vain, not again for so many answers.
+/// answer came this soon, whole, the next one is looked for as long before anybody sleeps, however
+/// many pieces it comes in; when that was in vain, not again for so many answers.
 constexpr std::chrono::microseconds kLook{50};
 constexpr unsigned kAfterVainLook = 64;
 
@@ -66,6 +66,7 @@ class TcpTransport : public FrameTransport {
  private:
   bool read(int flags);
   void await_bytes();
+  void note_delivery();
   void write();
   /// Move bytes until some went or came, or kPatience is over. @return false at the deadline.
   bool wait(Deadline deadline);
@@ -89,7 +90,8 @@ class TcpTransport : public FrameTransport {
   std::size_t queued_frames_ = 0;
   std::size_t under_way_ = 0;        // frames without an answer
   bool looks_ = false;               // before it sleeps
-  unsigned naps_ = 0;                // so many times it does not look
+  unsigned naps_ = 0;                // so many deliveries it does not look for
+  std::optional<Deadline> awaited_;  // since when the next delivery is
   std::optional<Error> read_error_;  // after what is in the buffer
   std::optional<Error> write_error_;
   std::optional<Error> fatal_;
@@ -179,17 +181,23 @@ bool TcpTransport::read(int flags) {
 
 /// What comes within kPatience, or nothing.
 void TcpTransport::await_bytes() {
-  const auto begin = std::chrono::steady_clock::now();
-  const auto is_soon = [&] { return std::chrono::steady_clock::now() - begin < kLook; };
+  if (!awaited_) awaited_ = std::chrono::steady_clock::now();
   if (looks_) {
     do
       if (read(MSG_DONTWAIT)) return;
-    while (is_soon());
+    while (std::chrono::steady_clock::now() - *awaited_ < kLook);
+    looks_ = false;
     naps_ = kAfterVainLook;
   }
   read(0);
-  looks_ = naps_ == 0 && is_soon();
+}
+
+/// One is there whole.
+void TcpTransport::note_delivery() {
+  if (under_way_ > 0) --under_way_;
+  looks_ = naps_ == 0 && (!awaited_ || std::chrono::steady_clock::now() - *awaited_ < kLook);
   if (naps_ > 0) --naps_;
+  awaited_.reset();
 }
 
 /// What the socket takes now.
@@ -278,7 +286,7 @@ Result<std::optional<Delivery>> TcpTransport::next_delivery() {
   partial_bytes_ += more;
   drop(more);
   if (partial_bytes_ < frame.size()) return std::optional<Delivery>{};
-  if (under_way_ > 0) --under_way_;
+  note_delivery();
   return std::exchange(partial_, std::nullopt);
 }
 
