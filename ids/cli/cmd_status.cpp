@@ -67,6 +67,11 @@ std::vector<Lack> find_lacks(const sevmon_status& status, const OwnSev& own) {
     lacks.push_back({"agent-sev",
                      "the agent's machine does not run under SEV: its host can read "
                      "key and memory"});
+  // No Xen that carries the agent so far sets it: docs/threat-model.md.
+  if (status.host == SEVMON_HOST_XEN && (status.sev & SEVMON_SEV_ENABLED) != 0)
+    lacks.push_back({"xen-c-bit",
+                     "this Xen is not known to set the encryption bit in its page tables: what "
+                     "it maps without is in clear for its host"});
   if (status.iommu != SEVMON_IOMMU_ON)
     lacks.push_back({"iommu", "no IOMMU confines the target's devices: they can write into Xen"});
   if (own.answer == Answer::kNo)

@@ -201,7 +201,7 @@ static unsigned int get_status(struct answer *answer, uint8_t *out)
     status->protocol_version = SEVMON_PROTOCOL_VERSION;
     status->agent_version = SEVMON_AGENT_VERSION;
     status->keys = agent->keys;
-    status->features = SEVMON_FEATURE_PROGRAMS |
+    status->features = SEVMON_FEATURE_PROGRAMS | SEVMON_FEATURE_HASH |
                        (answer->host->wake ? SEVMON_FEATURE_STANDING : 0) |
                        (status->lanes ? SEVMON_FEATURE_SHM : 0);
     status->max_items = SEVMON_MAX_ITEMS;

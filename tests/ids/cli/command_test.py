@@ -259,11 +259,15 @@ class Command(unittest.TestCase):
                 self.assertEqual(len(connection.recv(160, socket.MSG_WAITALL)), 160)  # its hello
                 status = dict(line.split(":\t", 1) for line in pathlib.Path(
                     f"/proc/{process.pid}/status").read_text().splitlines() if ":\t" in line)
+                limits = pathlib.Path(f"/proc/{process.pid}/limits").read_text()
+                owner = os.stat(f"/proc/{process.pid}/mem").st_uid
                 connection.close()
                 self.assertEqual(process.wait(60), 3)
         self.assertEqual(status["NoNewPrivs"], "1")
         self.assertEqual(status["Seccomp"], "2")
         self.assertGreater(int(status["VmLck"].split()[0]), 0)
+        self.assertRegex(limits, r"Max core file size +0 +0 ")
+        self.assertEqual(owner, 0, "nobody of its own rights can look into it: proc(5), dumpable")
         if os.geteuid() == 0:
             self.assertEqual(set(status["Uid"].split()), {"65534"})
             self.assertEqual(int(status["CapEff"], 16), 0)

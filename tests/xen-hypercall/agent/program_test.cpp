@@ -13,7 +13,7 @@ class Program : public ProgramFixture {};
 TEST_F(Program, StatusSaysThatThereAreSome) {
   const auto response = client.ask(request_body({simple_item(SEVMON_ITEM_STATUS)}));
   EXPECT_EQ(load<sevmon_status>(response.item(0)).features,
-            SEVMON_FEATURE_PROGRAMS | SEVMON_FEATURE_STANDING);
+            SEVMON_FEATURE_PROGRAMS | SEVMON_FEATURE_HASH | SEVMON_FEATURE_STANDING);
 }
 
 TEST_F(Program, ProgramsAreTheirIdssOwn) {

@@ -282,7 +282,8 @@ TEST_F(Standing, AHostWithoutATimerHasNone) {
   const auto image = load(counting(), 8, &its);
   EXPECT_EQ(its.schedule(every(image, 100, 100)), SEVMON_STATUS_UNSUPPORTED);
   const auto response = its.ask(request_body({simple_item(SEVMON_ITEM_STATUS)}));
-  EXPECT_EQ(tests::load<sevmon_status>(response.item(0)).features, SEVMON_FEATURE_PROGRAMS);
+  EXPECT_EQ(tests::load<sevmon_status>(response.item(0)).features,
+            SEVMON_FEATURE_PROGRAMS | SEVMON_FEATURE_HASH);
 }
 
 TEST_F(Standing, RunsBesideRequestsOnOtherCpus) {
