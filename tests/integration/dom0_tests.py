@@ -148,8 +148,11 @@ class Dom0Tests(ProgramTests):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "dom0.core"
             before = self.guest.processes()
+            pages = self.xen_pages_in_use()
             result = self.ids.ok("--json", "dump", path, timeout_s=900).json["result"]
             after = self.guest.processes()
+            # Of 130,000 that went through it. Dom0's processes come and go meanwhile.
+            self.assertLess(self.xen_pages_in_use() - pages, 16)
             self.assertTrue(result["complete"] and result["virtual_addresses"], result)
             self.assertGreater(result["vmcoreinfo_bytes"], 1000)
             self.assertGreater(result["last_ns"], result["first_ns"])
@@ -158,6 +161,10 @@ class Dom0Tests(ProgramTests):
             truth.check_processes(self, core.result("ps")["processes"], before, after)
             self.assertEqual(core.read("linux_banner", 64), self.ids.read("linux_banner", 64))
             self.check_core_addresses(path.read_bytes())
+
+    def xen_pages_in_use(self):
+        free, of = re.search(r"free=(\d+) of (\d+)", self.guest.shell("xen-memory").decode()).groups()
+        return int(of) - int(free)
 
     def boot_nonce(self):
         return self.ids("--json", "--development", "status").json["result"]["agent"]["boot_nonce"]
