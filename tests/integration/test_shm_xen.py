@@ -116,6 +116,35 @@ class Shm:
         self.check_served(self.claimed(1))
         lab.ids(self.guest).ok("--development", "status")
 
+    def lanes_share(self, seconds):
+        """What serving lanes takes of one CPU, by Xen's own account."""
+        ids = lab.ids(self.guest)
+
+        def now():
+            agent = ids.result("--development", "status")["agent"]
+            return agent["lanes"]["cpu_ns"], agent["uptime_ns"]
+
+        before = now()
+        time.sleep(seconds)
+        after = now()
+        return (after[0] - before[0]) / (after[1] - before[1])
+
+    def test_a_client_that_takes_no_answers_costs_nothing(self):
+        """It asks as long as there is room for requests, and then is just there."""
+        lane = self.claimed(3)
+        record = lanes.record_bytes(len(lanes.hello_frame()))
+        sent = 0
+        while lane.wait(lambda: lane.request_tail + record - lane.get(lanes.AGENT +
+                        lanes.REQUEST_HEAD_AT) <= lanes.REQUEST_RING[1], 5):
+            lane.send(lanes.hello_frame())
+            sent += 1
+        self.assertGreater(sent, 1000)
+        # Each look that stayed for a while took 200 us of 450; one that does not takes some of 250.
+        share = self.lanes_share(3)
+        print(f"a lane that is blocked: {share:.2%} of a CPU")
+        self.assertLess(share, 0.2)
+        self.check_served(self.claimed(3))
+
     def test_processes_are_those_of_the_relay(self):
         """And reads, over a path on which Dom0 does nothing."""
         past, through = lab.ids_past_dom0(self.path), lab.ids(self.guest)
