@@ -176,7 +176,9 @@ Result<int> run(Session& session, const Flags& flags) {
                    [&](const auto& event) { report.event(event); }};
   std::optional<WatchLists> lists;
   if (!kernels.empty()) lists.emplace(watch.channel(), std::move(kernels), settings->lists, report);
-  const auto totals = watch.run();
+  const auto totals = watch.run([&] {
+    if (lists) lists->end();
+  });
   if (lists) lists->stop();
   if (lists && lists->feed()) end_lists(session, *lists->feed());
   session.output.result() = to_json(totals);

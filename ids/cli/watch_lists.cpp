@@ -44,14 +44,17 @@ WatchLists::WatchLists(ids::Channel& channel, std::vector<const ids::KernelInfo*
       report_{report},
       thread_{[this] { run(); }} {}
 
-void WatchLists::stop() {
-  if (!thread_.joinable()) return;
+void WatchLists::end() {
   {
     const std::lock_guard lock{mutex_};
     is_over_ = true;
   }
   over_.notify_all();
-  thread_.join();
+}
+
+void WatchLists::stop() {
+  end();
+  if (thread_.joinable()) thread_.join();
 }
 
 void WatchLists::run() {
@@ -84,11 +87,15 @@ Result<void> WatchLists::attach() {
   runs_.clear();
   boot_unix_ns_.reset();
   history_ = {};
-  attached_to_ = channel_.boot_nonce();
+  const auto before = channel_.boot_nonce();
   auto attached = ids::Kernel::attach(
       channel_, kernels_,
       {.domain = options_.domain, .first_ranges = ids::first_process_ranges, .progress = {}});
   if (!attached) return attached.error();
+  // The first one may have waited for a connection.
+  attached_to_ = channel_.boot_nonce();
+  if (before != decltype(before){} && before != attached_to_)
+    return Error{ErrorCode::kConnect, "the agent started again"};
   kernel_ = *std::move(attached);
   return {};
 }

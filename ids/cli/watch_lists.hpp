@@ -38,7 +38,9 @@ class WatchLists {
   WatchLists(const WatchLists&) = delete;
   WatchLists& operator=(const WatchLists&) = delete;
 
-  /// End the thread.
+  /// From now on nothing is reported that could not be finished. From any thread; does not wait.
+  void end();
+  /// And the thread is gone.
   void stop();
   /// Xen's own lists that nobody will fetch any more; after stop().
   const std::optional<ids::StandingFeed>& feed() const { return feed_; }

@@ -257,7 +257,7 @@ Channel& Watch::channel() {
   return impl_->slots;
 }
 
-WatchTotals Watch::run() {
+WatchTotals Watch::run(const std::function<void()>& at_end) {
   auto& self = *impl_;
   const auto& options = self.options;
   const auto start = self.clock.now();
@@ -267,9 +267,13 @@ WatchTotals Watch::run() {
   // Also when something throws: nobody shall wait for a slot that will not come.
   struct Close {
     Slots& slots;
-    ~Close() { slots.fail({ErrorCode::kConnect, "the watch is over"}); }
+    const std::function<void()>& at_end;
+    ~Close() {
+      if (at_end) at_end();
+      slots.fail({ErrorCode::kConnect, "the watch is over"});
+    }
   };
-  const Close close{self.slots};
+  const Close close{self.slots, at_end};
   std::optional<Guard> guard{self};
   auto slot = start;
   while (slot < end && (options.max_slots == 0 || totals.slots < options.max_slots) &&
