@@ -100,13 +100,19 @@ def described(guest, kind):
         rf"\(XEN\)  ([0-9a-f]+)-([0-9a-f]+) type={kind} attr=8", guest.console())]
 
 
+def write(guest, address, data):
+    """Dom0's root tries to."""
+    escaped = "".join(f"\\{byte:03o}" for byte in data)
+    guest.shell(f"printf '{escaped}' | dd of=/dev/mem bs=1 seek={address} conv=notrunc "
+                "2>/dev/null; true")
+
+
 def changes(guest, address):
     """Can Dom0's root write there? It tries with the page's last byte, and puts it back."""
     place = address + PAGE - 1
     before = memory(guest, place, 1)
     for byte in (before[0] ^ 0xFF, before[0]):
-        guest.shell(f"printf '\\{byte:03o}' | dd of=/dev/mem bs=1 seek={place} conv=notrunc "
-                    "2>/dev/null; true")
+        write(guest, place, bytes([byte]))
         if byte != before[0]:
             written = memory(guest, place, 1)
     return written != before

@@ -7,6 +7,7 @@
 A method here is the test that the table names; it runs for a PV and a PVH Dom0.
 """
 
+import time
 import unittest
 
 import guests
@@ -71,6 +72,12 @@ class Powers:
 
     def test_ports(self):
         self.refused("ports")
+
+    def test_clock(self):
+        """Xen's: the machine's own is behind a closed port."""
+        before = time.time()
+        seen = float(self.guest.shell("date +%s"))
+        self.assertLess(abs(seen - before), 60)
 
     def test_allowed(self):
         """What Dom0 needs."""

@@ -9,6 +9,7 @@
 
 import pathlib
 import re
+import struct
 import subprocess
 import tempfile
 import threading
@@ -96,6 +97,23 @@ class EfiTests:
         nothing = (None, b"\xff" * 48) if self.PVH else (None,)
         self.assertEqual({way for way, what in seen.items() if what not in nothing}, set(), seen)
         self.guest.check_alive()
+
+    def test_ports(self):
+        """Without a boot module, too; and this chipset is another one."""
+        output = self.guest.shell("dom0-powers ports", check=False).decode()
+        self.assertIn("dom0-powers: OK", output)
+
+    def test_fw_cfg(self):
+        """QEMU's device writes where Dom0 says, past every IOMMU: here its signature, into a page
+        that is Dom0's to write."""
+        _, control = efi.addresses(self.guest)
+        access, aim = control + 0x800, control + 0x900
+        efi.write(self.guest, access, struct.pack(">IIQ", 8 | 2, 4, aim))  # select 0, read
+        self.assertEqual(efi.memory(self.guest, access, 4), b"\0\0\0\x0a", "the test's own check")
+        before = efi.memory(self.guest, aim, 4)
+        output = self.guest.shell(f"fw-cfg-probe {access:#x}", check=False).decode()
+        self.assertEqual(efi.memory(self.guest, aim, 4), before)
+        self.assertIn("fw-cfg-probe: OK", output)
 
     def check_one_copy(self, keys):
         """In all of the machine's memory, as the host would see it without SEV."""

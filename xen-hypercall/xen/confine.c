@@ -11,6 +11,7 @@
 #include <xen/iocap.h>
 #include <xen/pci.h>
 #include <xen/pci_regs.h>
+#include <xen/rangeset.h>
 #include <xen/sched.h>
 
 #include <asm/hvm/io.h>
@@ -31,9 +32,15 @@
 #define PIRQ_FIRST 0x60
 #define PIRQ_LAST  0x6b
 
+#define PM_PORTS 0x80 /* ICH's power management; PIIX4 has half of it */
+
 #define PM1_SCI_EN (1U << 0)
 #define PM1_SLP_EN (1U << 13)
 
+/*
+ * Of the chipset and of QEMU's own.  What is not there is closed all the same:
+ * which machine has what is not asked.
+ */
 static const struct port_range {
     uint16_t first, last;
 } closed_ports[] __initconst = {
@@ -41,6 +48,20 @@ static const struct port_range {
     { 0x81, 0x8f },
     { 0xc0, 0xdf },
     { 0xb2, 0xb3 }, /* a system management interrupt, with Dom0's registers */
+    /* CMOS: with a byte there a reset is a wake-up, to where Dom0 says. */
+    { 0x70, 0x77 },
+    { 0x92, 0x92 }, /* A20: memory moves under a software emulation */
+    { 0xcf9, 0xcf9 }, /* a reset without Xen */
+    /* QEMU writes into memory, at Dom0's word and past the IOMMU. */
+    { 0x7e, 0x7f },   /* kvmvapic */
+    { 0x510, 0x51b }, /* fw_cfg */
+    { 0xa18, 0xa1b }, /* NVDIMM */
+    { 0x5658, 0x565b }, /* VMware's: into registers, while Xen's code runs */
+    /* QEMU takes out memory, PCI devices and CPUs. */
+    { 0xa00, 0xa17 },
+    { 0xcc0, 0xcf7 },   /* Q35 */
+    { 0xae00, 0xae17 }, /* i440FX */
+    { 0xaf00, 0xaf1f },
 };
 
 static uint16_t class_of(pci_sbdf_t sbdf)
@@ -100,6 +121,9 @@ static void __init protect_bridges(bool pv)
 
 void __init sevmon_confine_early(const struct domain *d)
 {
+    /* Where the firmware jumps after some resets; a PV Dom0 may map it. */
+    if ( rangeset_add_singleton(mmio_ro_ranges, 0) )
+        panic("sevmon: cannot protect the first page\n");
     protect_bridges(is_pv_domain(d));
     sevmon_protect_efi();
 }
@@ -149,6 +173,31 @@ static int __init close_pm1(struct domain *d,
     return ioports_deny_access(d, port, port + 1);
 }
 
+/*
+ * What the firmware's tables give a kernel, and nothing else: ICH's SMI_EN and
+ * watchdog raise system management interrupts.
+ */
+static int __init close_power_management(struct domain *d)
+{
+    const struct acpi_table_fadt *fadt = &acpi_gbl_FADT;
+    unsigned int event = fadt->xpm1a_event_block.address;
+    unsigned int general = fadt->xgpe0_block.address;
+    unsigned int first = event & -PM_PORTS, last = first + PM_PORTS - 1;
+    int rc;
+
+    if ( !event ||
+         fadt->xpm1a_event_block.space_id != ACPI_ADR_SPACE_SYSTEM_IO )
+        return 0;
+
+    rc = ioports_deny_access(d, first, last);
+    rc |= ioports_permit_access(d, event, event + fadt->pm1_event_length - 1);
+    if ( general >= first && general + fadt->gpe0_block_length - 1 <= last )
+        rc |= ioports_permit_access(d, general,
+                                    general + fadt->gpe0_block_length - 1);
+
+    return rc;
+}
+
 /* What Dom0 would do first, by the port that is now closed. */
 static void __init enable_acpi(void)
 {
@@ -180,6 +229,7 @@ static int __init close_ports(struct domain *d)
     enable_acpi();
     if ( acpi_smi_cmd )
         rc |= ioports_deny_access(d, acpi_smi_cmd, acpi_smi_cmd);
+    rc |= close_power_management(d);
     rc |= close_pm1(d, &acpi_sinfo.pm1a_cnt_blk);
     rc |= close_pm1(d, &acpi_sinfo.pm1b_cnt_blk);
 

@@ -89,7 +89,10 @@ struct sevmon_key_source {
     int (*find)(const void **key_file, size_t *bytes);
     /* Wipe it there.  Called for every source, used or not. */
     void (*wipe)(void);
-    /* Likewise; keep the hardware domain from copies that Xen cannot wipe. */
+    /*
+     * Likewise, or NULL; keep the hardware domain from copies that Xen cannot
+     * wipe.
+     */
     int (*deny)(struct domain *d);
 };
 

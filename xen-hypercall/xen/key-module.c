@@ -16,13 +16,7 @@
 #include <xen/mm.h>
 #include <xen/string.h>
 
-#include <asm/iocap.h>
-
 #include "glue.h"
-
-/* QEMU's -kernel and -initrd stay readable through its fw_cfg device. */
-#define FW_CFG_FIRST_PORT 0x510
-#define FW_CFG_LAST_PORT  0x51b
 
 static const sevmon_module_t *__initdata modules;
 static unsigned long __initdata claimed; /* bits: indices into `modules` */
@@ -117,18 +111,10 @@ static void __init cf_check wipe_modules(void)
                    PAGE_ALIGN(sevmon_module_size(&modules[i])));
 }
 
-static int __init cf_check deny_fw_cfg(struct domain *d)
-{
-    if ( !claimed )
-        return 0;
-
-    return ioports_deny_access(d, FW_CFG_FIRST_PORT, FW_CFG_LAST_PORT);
-}
-
 const struct sevmon_key_source sevmon_key_module = {
     .name = "boot module (development only)",
     .id = SEVMON_KEY_BOOT_MODULE,
     .find = find_module,
     .wipe = wipe_modules,
-    .deny = deny_fw_cfg,
+    /* QEMU's copy, behind fw_cfg: confine.c. */
 };

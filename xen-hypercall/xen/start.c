@@ -145,7 +145,8 @@ int __init sevmon_deny_keys(struct domain *d)
     int rc = 0;
 
     for ( i = 0; i < ARRAY_SIZE(sources) && !rc; i++ )
-        rc = sources[i]->deny(d);
+        if ( sources[i]->deny )
+            rc = sources[i]->deny(d);
 
     return rc;
 }
