@@ -12,6 +12,7 @@ import unittest
 
 import guests
 import lab
+import xen_memory
 
 
 class Powers:
@@ -105,3 +106,24 @@ class PvDom0Powers(Powers, unittest.TestCase):
 class PvhDom0Powers(PvDom0Powers):
     NAME = "powers-pvh"
     PVH = True
+
+
+class Restart(unittest.TestCase):
+    """Memory may stay as it is: whatever boots next finds no keys there."""
+
+    def test_no_keys_are_left(self):
+        with lab.start_dom0("powers-restart", monitor=True, options=["-no-shutdown"]) as guest:
+            xen = xen_memory.XenMemory(guest, 768)
+            secret = xen.translate(xen.xen_root(), xen.symbol("boot_secret"))[0]
+            self.assertNotEqual(xen.physical(secret, 32), bytes(32))
+            self.assertEqual(self.copies(xen), 1)
+            guest.try_shell("reboot -f", 5)
+            guest.wait_for("restart", lambda: guests.qmp(guest, "query-status")["status"]
+                           == "shutdown")
+            self.assertEqual(self.copies(xen), 0)
+            self.assertEqual(xen.physical(secret, 32), bytes(32))
+
+    @staticmethod
+    def copies(xen):
+        """Of the key, in all of the machine's memory."""
+        return xen.physical(0, xen.frames * xen_memory.PAGE).count(lab.keys()[1].read_bytes()[-32:])

@@ -17,6 +17,7 @@ import guests
 import lab
 import lanes
 import truth
+import xen_memory
 
 LANES = 4
 
@@ -171,6 +172,15 @@ class Shm:
             self.assertEqual(two.receive()[0], 2)
             self.assertEqual(one.receive()[0], 1)
 
+    def test_zz_lanes_end_with_the_agent(self):
+        """The last one: Dom0 asks for sleep. A client is told, and its lane is not looked at again."""
+        lane = self.claimed(0)
+        self.guest.shell("dom0-powers sleep")
+        self.assertTrue(lane.wait(lambda: not lane.is_served()), "still served")
+        self.assertEqual(lane.get(lanes.AGENT + lanes.MAGIC_AT), 0)
+        self.assertFalse(lane.claim(1))
+        self.guest.check_alive()
+
 
 class PvShm(Shm, unittest.TestCase):
     NAME = "pv"
@@ -226,7 +236,8 @@ class WithoutDom0(unittest.TestCase):
 
     def test_dom0_crashes(self):
         path = Shm.make_file()
-        with lab.start_dom0("shm-crash", shm=path, xen_args="sevmon-hold=20") as guest:
+        with lab.start_dom0("shm-crash", shm=path, xen_args="sevmon-hold=20", monitor=True,
+                            options=["-no-shutdown"]) as guest:
             lane = lanes.Lane(path)
             self.assertTrue(lane.claim())
             guest.try_shell("echo c > /proc/sysrq-trigger", 3)
@@ -235,6 +246,12 @@ class WithoutDom0(unittest.TestCase):
             lane.close()
             self.check_that_it_is_read(path, "init")
             self.wait_console(guest, "rebooting machine")
+            end = time.monotonic() + guests.PATIENCE_S
+            while guests.qmp(guest, "query-status")["status"] != "shutdown":
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.2)
+            memory = xen_memory.XenMemory(guest, 768).physical(0, 768 << 20)
+            self.assertEqual(memory.count(lab.keys()[1].read_bytes()[-32:]), 0, "keys are left")
 
     def check_that_it_is_read(self, path, name):
         """By a sevmon that connects now, on another lane than the test's."""

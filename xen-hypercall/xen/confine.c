@@ -149,7 +149,7 @@ static int cf_check pm1_control(int dir, unsigned int port, unsigned int bytes,
     }
 
     if ( *value & PM1_SLP_EN )
-        sevmon_end();
+        sevmon_end(false);
     outw(*value, port);
 
     return X86EMUL_OKAY;

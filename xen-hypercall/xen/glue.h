@@ -66,10 +66,10 @@ extern struct sevmon_agent sevmon_agent;
 extern bool sevmon_agent_on; /* set before Dom0 exists; see sevmon_end() */
 
 /*
- * The machine is about to sleep: wipe all keys, and be off from now on.  What
- * wakes up is not ours.
+ * The machine is about to sleep or to go down: wipe all keys, and be off from
+ * now on.  What wakes up or boots next is not ours.
  */
-void sevmon_end(void);
+void sevmon_end(bool goes_down);
 
 /* Where the keys came from; NULL as long as there are none. */
 extern const struct sevmon_key_source *sevmon_key_source;
@@ -130,6 +130,7 @@ void sevmon_status(const struct sevmon_target *target,
 
 int sevmon_random_init(const void *secret, size_t bytes);
 int sevmon_random(void *bytes, size_t count);
+void sevmon_random_end(void);
 
 /* ---- pause.c ---------------------------------------------------------- */
 

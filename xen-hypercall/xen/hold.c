@@ -28,6 +28,7 @@ static unsigned int held_for; /* SHUTDOWN_* */
 /* As Xen would have done at once: "noreboot" counts as much as it does then. */
 static void cf_check let_go(void *unused)
 {
+    sevmon_end(true);
     hwdom_shutdown(held_for);
 }
 
@@ -38,12 +39,18 @@ static void cf_check expired(void *unused)
     tasklet_schedule(&tasklet);
 }
 
-/* Under the domain's shutdown lock. */
+/*
+ * Under the domain's shutdown lock.  Where the machine goes down at once, its
+ * memory may stay as it is: no keys are left there for what boots next.
+ */
 bool sevmon_holds(unsigned int reason)
 {
     if ( !seconds || !sevmon_lanes_count() || !sevmon_agent_on ||
          (reason != SHUTDOWN_crash && reason != SHUTDOWN_watchdog) )
+    {
+        sevmon_end(true);
         return false;
+    }
     if ( !held )
     {
         held = true;

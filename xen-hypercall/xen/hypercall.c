@@ -63,8 +63,16 @@ static int run_agent(struct sevmon_cpu *cpu, unsigned int frame_bytes,
  */
 static DEFINE_SPINLOCK(end_lock);
 
-void sevmon_end(void)
+/*
+ * Longer than the agent is busy, unless what it reads made Xen end Dom0: it
+ * then waits for this, here or for a lock, and is not gone back to.  A sleep
+ * may fail, so nothing is wiped under an agent that goes on.
+ */
+#define DOWN_NS SECONDS(1)
+
+void sevmon_end(bool goes_down)
 {
+    s_time_t until;
     unsigned int i;
 
     spin_lock(&end_lock);
@@ -72,15 +80,18 @@ void sevmon_end(void)
     ACCESS_ONCE(sevmon_agent_on) = false;
     smp_mb();
 
+    until = NOW() + DOWN_NS;
     for ( i = 0; i < nr_cpu_ids; i++ )
     {
-        while ( sevmon_cpus[i] && ACCESS_ONCE(sevmon_cpus[i]->busy) )
+        while ( sevmon_cpus[i] && ACCESS_ONCE(sevmon_cpus[i]->busy) &&
+                (!goes_down || NOW() < until) )
             cpu_relax();
         if ( sevmon_cpus[i] )
             sevmon_wipe(&sevmon_cpus[i]->work, sizeof(sevmon_cpus[i]->work));
     }
 
     sevmon_agent_end(&sevmon_agent);
+    sevmon_random_end();
 
     spin_unlock(&end_lock);
 }

@@ -134,15 +134,26 @@ static bool serve(struct sevmon_cpu *cpu, s_time_t began)
     return did;
 }
 
+/* There is no agent any more: clients find out, and the timer is not set. */
+static void end_lanes(void)
+{
+    unsigned int i;
+
+    for ( i = 0; i < count; i++ )
+        sevmon_lane_end(&lanes[i]);
+}
+
 static void cf_check serve_lanes(void *unused)
 {
     struct sevmon_cpu *cpu = sevmon_this_cpu();
     s_time_t began = NOW(), rest_ns;
     bool did;
 
-    /* Without an agent any more: nor is the timer set again. */
     if ( !cpu || !sevmon_enter(cpu) )
+    {
+        end_lanes();
         return;
+    }
     did = serve(cpu, began);
     sevmon_leave(cpu);
 
@@ -158,6 +169,12 @@ static DECLARE_TASKLET(tasklet, serve_lanes, NULL);
 static void cf_check expired(void *unused)
 {
     s_time_t began = NOW();
+
+    if ( !ACCESS_ONCE(sevmon_agent_on) )
+    {
+        end_lanes();
+        return;
+    }
 
     was_idle = is_idle_vcpu(current);
     if ( is_due() )

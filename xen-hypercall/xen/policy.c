@@ -59,7 +59,7 @@ static int cf_check policy_platform_op(uint32_t op)
          * Dom0 knows, and from S3 the firmware jumps to where Dom0 says, with
          * all memory as it was.
          */
-        sevmon_end();
+        sevmon_end(false);
         return 0;
     }
 

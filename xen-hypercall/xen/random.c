@@ -127,3 +127,9 @@ int cf_check sevmon_random(void *bytes, size_t count)
 
     return rc;
 }
+
+void sevmon_random_end(void)
+{
+    seeded = false;
+    sevmon_wipe(boot_secret, sizeof(boot_secret));
+}
