@@ -260,6 +260,16 @@ class HostileTables(unittest.TestCase):
                 self.check(name, secret, why)
 
 
+    def test_of_no_use_and_denied(self):
+        """A mistake in the table: what is there may be somebody's secrets all the same."""
+        secret = efi.Secret(efi.key_area(lab.keys()[0]), size=0x10001, pages=32)
+        with efi.start("efi-denied", secret, wait=False) as guest:
+            guest.wait_shell()
+            self.assertIn("it is too large", guest.console())
+            area, control = efi.addresses(guest)
+            self.assertIsNotNone(efi.probe(guest, control)["mem-map"], "the test's own check")
+            self.assertEqual(set(efi.probe(guest, area).values()), {None})
+
     def test_in_use(self):
         """An area over Xen itself or over the kernel that it starts: where those were a boot ago, and
         so are again."""

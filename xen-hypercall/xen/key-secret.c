@@ -41,9 +41,21 @@ static const char *__initdata fault; /* why the area is of no use */
 static bool __initdata claimed;      /* it is memory, and kept from others */
 static void *__initdata mapped;
 
+static uint64_t __init area_start(void)
+{
+    return area.base & PAGE_MASK;
+}
+
+/* Of an area that is too large, as much as one may have. */
 static unsigned long __init pages(void)
 {
-    return PFN_UP(area.bytes);
+    return PFN_UP(area.base - area_start() +
+                  min(area.bytes, (uint64_t)SEVMON_SECRET_MAX_BYTES));
+}
+
+static uint64_t __init area_end(void)
+{
+    return area_start() + pages() * PAGE_SIZE;
 }
 
 /* In the firmware's address space: no pointer of Xen's own may be kept. */
@@ -64,9 +76,9 @@ void __init sevmon_efi_table(const void *guid, const void *table)
     memset((void *)guid, 0, sizeof(wanted));
 }
 
-static bool __init overlaps(uint64_t start, uint64_t end)
+static bool __init overlaps(uint64_t other_start, uint64_t other_end)
 {
-    return area.base < end && start < area.base + pages() * PAGE_SIZE;
+    return area_start() < other_end && other_start < area_end();
 }
 
 static bool __init overlaps_module(const sevmon_module_t *mods,
@@ -76,37 +88,38 @@ static bool __init overlaps_module(const sevmon_module_t *mods,
 
     for ( i = 0; i < count; i++ )
     {
-        uint64_t start = sevmon_module_start(&mods[i]);
+        uint64_t at = sevmon_module_start(&mods[i]);
 
-        if ( overlaps(start,
-                      start + PAGE_ALIGN(sevmon_module_size(&mods[i]))) )
+        if ( overlaps(at, at + PAGE_ALIGN(sevmon_module_size(&mods[i]))) )
             return true;
     }
 
     return false;
 }
 
-/* Neither Xen, nor what it was given, nor anything but memory. */
-static const char *__init fault_of_area(const sevmon_module_t *mods,
-                                        unsigned int count)
+static const char *__init fault_of_table(void)
 {
-    uint64_t end;
-
     if ( tables > 1 )
         return "there are several";
-    if ( !area.bytes )
-        return "it is empty";
     if ( area.bytes > SEVMON_SECRET_MAX_BYTES )
         return "it is too large";
     if ( area.base & ~PAGE_MASK )
         return "it is not aligned to a page";
-    if ( area.base < MB(1) ||
-         area.base > (1UL << paddr_bits) - SEVMON_SECRET_MAX_BYTES )
-        return "it is out of range";
 
-    end = area.base + pages() * PAGE_SIZE;
-    if ( !e820_all_mapped(area.base, end, E820_RESERVED) &&
-         !e820_all_mapped(area.base, end, E820_RAM) )
+    return NULL;
+}
+
+/* Neither Xen, nor what it was given, nor anything but memory. */
+static const char *__init fault_of_place(const sevmon_module_t *mods,
+                                         unsigned int count)
+{
+    if ( !area.bytes )
+        return "it is empty";
+    if ( area.base < MB(1) ||
+         area.base > (1UL << paddr_bits) - 2 * SEVMON_SECRET_MAX_BYTES )
+        return "it is out of range";
+    if ( !e820_all_mapped(area_start(), area_end(), E820_RESERVED) &&
+         !e820_all_mapped(area_start(), area_end(), E820_RAM) )
         return "it is not in memory";
     if ( overlaps(__pa(_stext), __pa(__2M_rwdata_end)) ||
          overlaps_module(mods, count) )
@@ -115,25 +128,24 @@ static const char *__init fault_of_area(const sevmon_module_t *mods,
     return NULL;
 }
 
+/* Useless or not: somebody's secrets may be there, so nobody gets it. */
 void __init sevmon_claim_secret(const sevmon_module_t *mods, unsigned int count,
                                 struct e820map *boot_e820)
 {
-    uint64_t end;
+    uint64_t from = area_start(), to = area_end();
+    const char *misplaced;
 
     if ( !tables )
         return;
 
-    fault = fault_of_area(mods, count);
-    if ( fault )
-        return;
+    misplaced = fault_of_place(mods, count);
+    if ( !misplaced && !e820_all_mapped(from, to, E820_RESERVED) &&
+         (!reserve_e820_ram(&e820, from, to) ||
+          !reserve_e820_ram(boot_e820, from, to)) )
+        misplaced = "it cannot be reserved";
 
-    end = area.base + pages() * PAGE_SIZE;
-    if ( !e820_all_mapped(area.base, end, E820_RESERVED) &&
-         (!reserve_e820_ram(&e820, area.base, end) ||
-          !reserve_e820_ram(boot_e820, area.base, end)) )
-        fault = "it cannot be reserved";
-    else
-        claimed = true;
+    claimed = !misplaced;
+    fault = fault_of_table() ?: misplaced;
 }
 
 /* Map it, unless it is mapped, and see whether it is what the table says. */
@@ -195,7 +207,7 @@ static void __init cf_check wipe_area(void)
 /* By its page tables, and by its devices where they have some. */
 static int __init cf_check deny_area(struct domain *d)
 {
-    unsigned long frame = PFN_DOWN(area.base);
+    unsigned long frame = PFN_DOWN(area_start());
     unsigned long last = frame + pages() - 1;
     int rc;
 
