@@ -3,6 +3,7 @@
 #ifndef SEVMON_GLUE_H
 #define SEVMON_GLUE_H
 
+#include <xen/pci.h>
 #include <xen/sched.h>
 #include <xen/smp.h>
 
@@ -187,6 +188,11 @@ void sevmon_probe_sev(void);
 /* Once Dom0, `d`, is built. */
 void sevmon_probe_iommu(const struct domain *d);
 uint64_t sevmon_c_bit_mask(void);
+
+/* ---- virtio.c --------------------------------------------------------- */
+
+/* A virtio device that reaches memory past the IOMMU. */
+bool sevmon_virtio_escapes(pci_sbdf_t sbdf);
 
 /* ---- policy.c --------------------------------------------------------- */
 

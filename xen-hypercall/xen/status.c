@@ -3,6 +3,7 @@
 #include <xen/init.h>
 #include <xen/iommu.h>
 #include <xen/lib.h>
+#include <xen/pci.h>
 #include <xen/string.h>
 #include <xen/version.h>
 
@@ -45,6 +46,23 @@ uint64_t sevmon_c_bit_mask(void)
     return c_bit;
 }
 
+/* Only of devices that are there at boot: the host would have to add others. */
+static bool __init has_escaping_device(const struct domain *d)
+{
+    const struct pci_dev *pdev;
+    bool found = false;
+
+    for_each_pdev ( d, pdev )
+        if ( sevmon_virtio_escapes(pdev->sbdf) )
+        {
+            printk("sevmon: %pp: a virtio device that no IOMMU confines\n",
+                   &pdev->sbdf);
+            found = true;
+        }
+
+    return found;
+}
+
 /*
  * Passed through, Dom0's devices reach everything.  In relaxed mode, a PV
  * Dom0's default, all RAM but Xen's image is mapped for them: Xen's heap, its
@@ -58,7 +76,8 @@ uint64_t sevmon_c_bit_mask(void)
 void __init sevmon_probe_iommu(const struct domain *d)
 {
     dom0_confined = is_iommu_enabled(d) && !iommu_hwdom_passthrough &&
-                    iommu_hwdom_strict && iommu_intremap && !sevmon_guests;
+                    iommu_hwdom_strict && iommu_intremap && !sevmon_guests &&
+                    !has_escaping_device(d);
 }
 
 /* Whoever the target is: Dom0's devices could write into Xen, too. */
