@@ -27,11 +27,12 @@ class Shm:
 
     NAME = None
     PVH = False
+    MORE = ()  # devices
 
     @classmethod
     def setUpClass(cls):
         cls.path = cls.make_file()
-        cls.guest = lab.start_dom0(f"shm-{cls.NAME}", pvh=cls.PVH, shm=cls.path)
+        cls.guest = lab.start_dom0(f"shm-{cls.NAME}", pvh=cls.PVH, shm=cls.path, options=cls.MORE)
         cls.addClassCleanup(cls.guest.stop)
 
     @staticmethod
@@ -189,18 +190,27 @@ class PvShm(Shm, unittest.TestCase):
 class PvhShm(Shm, unittest.TestCase):
     NAME = "pvh"
     PVH = True
+    MORE = ("-device", "virtio-rng-pci,disable-legacy=on")
 
     def test_dom0_cannot_lay_another_devices_memory_over_it(self):
         """Xen maps for a PVH Dom0 what a device's base address says, which Dom0 writes."""
+        self.lay_over("0x010601", 0x24)  # AHCI
+
+    def test_dom0_cannot_lay_an_msix_table_over_it(self):
+        """In whose page Xen itself reads and writes for Dom0."""
+        self.lay_over("0x00ff00", 0x14)  # virtio-rng
+
+    def lay_over(self, kind, register):
+        """A 32-bit base address of the one device of that class, and back."""
         self.check_served(self.claimed(0))
         _, memory = self.place()
         before = self.guest.shell(f"map-probe {memory:x}")
         self.assertNotIn(b"SEVMLANE".hex().encode(), before)
-        disks = self.guest.shell("grep -l 0x010601 /sys/bus/pci/devices/*/class").split()
-        config = str(pathlib.Path(disks[0].decode()).parent / "config")
+        found = self.guest.shell(f"grep -l {kind} /sys/bus/pci/devices/*/class").split()
+        config = str(pathlib.Path(found[0].decode()).parent / "config")
         was = self.guest.file(config)
-        base = int.from_bytes(was[0x24:0x28], "little")
-        self.assertTrue(base and not base & 0xf, "a 32-bit base address")
+        base = was[register:register + 4]
+        self.assertTrue(any(base) and not base[0] & 0xf, "a 32-bit base address")
 
         def write(offset, value):
             text = "".join(rf"\{byte:03o}" for byte in value)
@@ -209,13 +219,14 @@ class PvhShm(Shm, unittest.TestCase):
 
         try:
             write(0x04, bytes(2))
-            write(0x24, memory.to_bytes(4, "little"))
+            write(register, memory.to_bytes(4, "little"))
             write(0x04, b"\x02\x00")
-            self.assertEqual(self.guest.file(config)[0x24:0x28], memory.to_bytes(4, "little"))
+            self.assertEqual(self.guest.file(config)[register:register + 4],
+                             memory.to_bytes(4, "little"))
             self.assertEqual(self.guest.shell(f"map-probe {memory:x}"), before)
         finally:
             write(0x04, bytes(2))
-            write(0x24, was[0x24:0x28])
+            write(register, base)
             write(0x04, was[0x04:0x06])
         self.check_served(self.claimed(0))
 

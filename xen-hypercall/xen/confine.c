@@ -17,7 +17,9 @@
 #include <asm/hvm/io.h>
 #include <asm/io.h>
 #include <asm/mm.h>
+#include <asm/msi.h>
 #include <asm/setup.h>
+#include <asm/sevmon.h>
 #if __has_include(<asm/trampoline.h>) /* Xen 4.20 */
 #include <asm/trampoline.h>
 #endif
@@ -126,6 +128,38 @@ void __init sevmon_confine_early(const struct domain *d)
         panic("sevmon: cannot protect the first page\n");
     protect_bridges(is_pv_domain(d));
     sevmon_protect_efi();
+}
+
+/* ---- where devices' memory is ------------------------------------------- */
+
+/*
+ * Xen maps there, reads and writes, because Dom0 wrote an address into a
+ * device's register: what Dom0 may reach by itself, and nothing that the
+ * firmware's map knows.
+ */
+static bool in_reach(const struct domain *d, unsigned long first,
+                     unsigned long last)
+{
+    return first <= last && is_memory_hole(_mfn(first), _mfn(last)) &&
+           iomem_access_permitted(d, first, last);
+}
+
+bool sevmon_bar_ok(const struct pci_dev *pdev, mfn_t start, mfn_t end)
+{
+    return in_reach(pdev->domain, mfn_x(start), mfn_x(end));
+}
+
+/* Nor what is read-only already: Xen opens these pages when it is done. */
+static bool table_ok(unsigned long first, unsigned long last)
+{
+    return in_reach(hardware_domain, first, last) &&
+           !rangeset_overlaps_range(mmio_ro_ranges, first, last);
+}
+
+bool sevmon_msix_ok(const struct arch_msix *msix)
+{
+    return table_ok(msix->table.first, msix->table.last) &&
+           table_ok(msix->pba.first, msix->pba.last);
 }
 
 /* ---- power management -------------------------------------------------- */

@@ -75,7 +75,8 @@ static const struct {
     { "memory_op", memory_op },     { "ram", ram },         { "devices", devices },
     { "physdev_op", physdev_op },   { "hypercalls", hypercalls }, { "pci", pci },
     { "ports", ports },             { "allowed", allowed }, { "sleep", sleep_ },
-    { "virtual_function", virtual_function },
+    { "virtual_function", virtual_function },              { "msix", msix },
+    { "no_msix", no_msix },         { "bars", bars },
 };
 
 int main(int argc, char **argv)

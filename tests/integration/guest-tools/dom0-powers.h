@@ -35,10 +35,16 @@ struct range {
     uint32_t type;
 } __attribute__((packed));
 
+/* `frame` of `domid`; the caller unmaps. `*error` becomes 0 or -errno. */
+void *map_frame(uint16_t domid, uint64_t frame, int protection, int *error);
+
 /* The machine's memory map, which a PV Dom0 is allowed to see. */
 unsigned int machine_map(struct range *ranges, unsigned int most);
 
 void open_ports(void);
+/* A PCI register by its device and function on bus 0, through the ports. */
+uint32_t config_read(unsigned int bdf, unsigned int reg, unsigned int bytes);
+void config_write(unsigned int bdf, unsigned int reg, unsigned int bytes, uint32_t value);
 /* The port of PM1a control. */
 unsigned int pm1_control(void);
 
@@ -60,6 +66,11 @@ void virtual_function(void);
 void ports(void);
 void control_map(void);
 void control_pci(void);
+
+/* powers-bars.c: devices' memory laid where Dom0 has no business; PV, PVH. */
+void msix(void);
+void no_msix(void);
+void bars(void);
 
 /* powers-allowed.c: what still works, and what a sleep takes. */
 void allowed(void);

@@ -18,7 +18,7 @@ struct privcmd_mmapbatch_v2 {
     _IOC(_IOC_NONE, 'P', 4, sizeof(struct privcmd_mmapbatch_v2))
 
 /* `frame` of `domid`; the caller unmaps. `*error` becomes 0 or -errno. */
-static void *map_frame(uint16_t domid, uint64_t frame, int protection, int *error)
+void *map_frame(uint16_t domid, uint64_t frame, int protection, int *error)
 {
     int failed = -1;
     void *p = mmap(NULL, PAGE, protection, MAP_SHARED, fd, 0);
@@ -134,14 +134,14 @@ void control_map(void)
 
 /* ---- ports and PCI ------------------------------------------------------ */
 
-static uint32_t config_read(unsigned int bdf, unsigned int reg, unsigned int bytes)
+uint32_t config_read(unsigned int bdf, unsigned int reg, unsigned int bytes)
 {
     outl(0x80000000U | bdf << 8 | (reg & ~3U), 0xcf8);
 
     return bytes == 1 ? inb(0xcfc + (reg & 3)) : bytes == 2 ? inw(0xcfc + (reg & 3)) : inl(0xcfc);
 }
 
-static void config_write(unsigned int bdf, unsigned int reg, unsigned int bytes, uint32_t value)
+void config_write(unsigned int bdf, unsigned int reg, unsigned int bytes, uint32_t value)
 {
     outl(0x80000000U | bdf << 8 | (reg & ~3U), 0xcf8);
     if ( bytes == 1 )

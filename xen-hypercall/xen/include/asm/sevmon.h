@@ -9,6 +9,7 @@
 #include <xen/multiboot.h>
 #include <xen/sched.h>
 
+struct arch_msix;
 struct e820map;
 
 /* Xen 4.20 has all about boot modules in one structure, 4.17 in several. */
@@ -44,6 +45,15 @@ void sevmon_before_dom0(const module_t *kernel, unsigned long headroom,
 void sevmon_dom0_built(struct domain *d);
 
 /*
+ * Where Dom0 has laid a device's memory, and the tables of its interrupts.
+ * The latter are Xen's from then on, until it gives them up to Dom0 again.
+ */
+#ifdef SEVMON_BOOT_INFO /* 4.17 declares it in <asm/pci.h> */
+bool sevmon_bar_ok(const struct pci_dev *pdev, mfn_t start, mfn_t end);
+#endif
+bool sevmon_msix_ok(const struct arch_msix *msix);
+
+/*
  * The hardware domain has shut down for that reason (SHUTDOWN_*).  True: the
  * machine goes on, and the domain is paused as any other would be.
  */
@@ -76,6 +86,12 @@ static inline void sevmon_before_dom0(const module_t *kernel,
                                       const char *cmdline) {}
 #endif
 static inline void sevmon_dom0_built(struct domain *d) {}
+static inline bool sevmon_bar_ok(const struct pci_dev *pdev, mfn_t start,
+                                 mfn_t end) { return true; }
+static inline bool sevmon_msix_ok(const struct arch_msix *msix)
+{
+    return true;
+}
 static inline void sevmon_entry_points(struct vcpu *v) {}
 
 #endif /* CONFIG_SEVMON */
