@@ -225,6 +225,7 @@ TEST(Lime, HeadersThatCannotBeAreRefused) {
   EXPECT_EQ(refused({.version = 0}), ErrorCode::kUnsupported);
   EXPECT_EQ(refused({.version = 2}), ErrorCode::kUnsupported);
   EXPECT_EQ(refused({.first = 1, .last = 0}), ErrorCode::kMalformed);
+  EXPECT_EQ(refused({.first = 8192, .last = 0}), ErrorCode::kMalformed);
   EXPECT_EQ(refused({.first = 0, .last = ~0ULL}), ErrorCode::kMalformed);
   EXPECT_EQ(refused({.first = 0, .last = 4096}), ErrorCode::kTruncated);
   EXPECT_EQ(refused({.first = 0, .last = 4094}), ErrorCode::kTruncated);
