@@ -58,17 +58,16 @@ class Sightings {
   /// Take what is hidden out of a pass's notes. Returns whether there was anything.
   bool take(std::vector<Note>& notes) {
     ++passes_;
-    const auto is_other = [](const Note& note) { return is_tear(note); };
-    const auto hidden = std::ranges::stable_partition(notes, is_other);
-    for (auto& note : hidden) {
-      const auto identity = identity_of(note);
+    const auto hidden = std::stable_partition(notes.begin(), notes.end(), is_tear<Note>);
+    for (auto note = hidden; note != notes.end(); ++note) {
+      const auto identity = identity_of(*note);
       const unsigned before = history_ != nullptr && history_->contains(identity) ? 1 : 0;
       auto& seen = seen_.try_emplace(identity, Seen{{}, before}).first->second;
-      seen.note = std::move(note);
+      seen.note = std::move(*note);
       ++seen.times;
     }
-    const bool was_any = !hidden.empty();
-    notes.erase(hidden.begin(), hidden.end());
+    const bool was_any = hidden != notes.end();
+    notes.erase(hidden, notes.end());
     return was_any;
   }
 
