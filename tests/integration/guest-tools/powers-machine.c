@@ -269,7 +269,7 @@ static uint32_t vmware_version(void)
 {
     uint32_t eax = VMWARE_MAGIC, ebx = 0, ecx = 10;
 
-    asm volatile ( "inl %w3, %0" : "+a" (eax), "+b" (ebx), "+c" (ecx) : "d" (0x5658) );
+    __asm__ volatile ( "inl %w3, %0" : "+a" (eax), "+b" (ebx), "+c" (ecx) : "d" (0x5658) );
 
     return ebx;
 }
