@@ -79,13 +79,14 @@ Result<StandingFeed> StandingFeed::start(Channel& channel, std::span<const std::
     });
     if (found != entries.end()) joined = &*found;
   }
+  // Before it is scheduled: afterwards nothing may fail, or nobody would end the schedule.
+  if (auto ok = feed.begin(use); !ok) return ok.error();
   if (joined != nullptr) {
     feed.max_ = std::chrono::milliseconds{joined->max_ms};
   } else {
     if (auto ok = programs.schedule(image, input, schedule); !ok) return ok.error();
     feed.is_ours_ = true;
   }
-  if (auto ok = feed.begin(use); !ok) return ok.error();
   return feed;
 }
 
