@@ -124,6 +124,13 @@ struct ring {
   __u64 head, at, next;
 };
 
+/* And which walk it is that may lack something. */
+#define tear_walk(walk, address, why)                              \
+  do {                                                             \
+    (walk)->trailer.torn_walks |= 1U << ((walk)->number & 3);      \
+    tear(walk, address, why);                                      \
+  } while (0)
+
 /* ---- What is given ---- */
 
 static __always_inline bool no_space(struct walk *walk) {
@@ -179,7 +186,7 @@ static __always_inline void begin(struct walk *walk, struct ring *ring, __u64 he
   ring->head = ring->at = ring->next = head;
   if (is_kernel_pointer(head) && !sevmon_read(&ring->next, sizeof(ring->next), (void *)head))
     return;
-  tear(walk, head, SEVMON_MODULES_TEAR_READ);
+  tear_walk(walk, head, SEVMON_MODULES_TEAR_READ);
 }
 
 /* To the next link. Returns whether there is one. */
@@ -189,11 +196,11 @@ static __always_inline bool advance(struct walk *walk, struct ring *ring) {
 
   if (to == ring->head && ring->at == ring->head) return false;
   if (!is_kernel_pointer(to) || sevmon_read(links, sizeof(links), (void *)to)) {
-    tear(walk, to, SEVMON_MODULES_TEAR_READ);
+    tear_walk(walk, to, SEVMON_MODULES_TEAR_READ);
     return false;
   }
   if (links[1] != ring->at) {
-    tear(walk, to, SEVMON_MODULES_TEAR_LINK);
+    tear_walk(walk, to, SEVMON_MODULES_TEAR_LINK);
     return false;
   }
   ring->at = to;
@@ -259,7 +266,7 @@ static __noinline bool walk_list(struct walk *walk) {
     walk->trailer.records++;
     walk->given = walk->met;
   }
-  tear(walk, ring.at, SEVMON_MODULES_TEAR_MANY);
+  tear_walk(walk, ring.at, SEVMON_MODULES_TEAR_MANY);
   return true;
 }
 
@@ -275,13 +282,13 @@ static __noinline bool walk_users(struct walk *walk, __u64 module) {
     if (!advance(walk, &ring)) return true;
     use = (const void *)(ring.at - OFFSET(struct module_use, source_list));
     if (bpf_core_read(&source, sizeof(source), &use->source) || !source) {
-      tear(walk, ring.at, SEVMON_MODULES_TEAR_READ);
+      tear_walk(walk, ring.at, SEVMON_MODULES_TEAR_READ);
       continue;
     }
     if (walk->met >= SEVMON_MODULES_MAX_USES) break;
     if (!give(walk, module, source)) return false;
   }
-  tear(walk, ring.at, SEVMON_MODULES_TEAR_MANY);
+  tear_walk(walk, ring.at, SEVMON_MODULES_TEAR_MANY);
   return true;
 }
 
@@ -310,16 +317,16 @@ static __noinline bool walk_sysfs(struct walk *walk) {
     object = (const void *)(ring.at - OFFSET(struct kobject, entry) -
                             OFFSET(struct module_kobject, kobj));
     if (bpf_core_read(&owner, sizeof(owner), &object->mod)) {
-      tear(walk, ring.at, SEVMON_MODULES_TEAR_READ);
+      tear_walk(walk, ring.at, SEVMON_MODULES_TEAR_READ);
       continue;
     }
     if (!owner) continue; /* of what is built in */
     if (owner + OFFSET(struct module, mkobj) != (__u64)object)
-      tear(walk, ring.at, SEVMON_MODULES_TEAR_OBJECT);
+      tear_walk(walk, ring.at, SEVMON_MODULES_TEAR_OBJECT);
     else if (!give(walk, owner, 0))
       return false;
   }
-  tear(walk, ring.at, SEVMON_MODULES_TEAR_MANY);
+  tear_walk(walk, ring.at, SEVMON_MODULES_TEAR_MANY);
   return flush(walk);
 }
 
@@ -357,20 +364,20 @@ static __always_inline bool visit(struct walk *walk, struct tree *tree) {
       bpf_core_read(&left, sizeof(left), &node->rb_left) ||
       bpf_core_read(&right, sizeof(right), &node->rb_right) ||
       bpf_core_read(&owner, sizeof(owner), &entry->mod)) {
-    tear(walk, nodes[at], SEVMON_MODULES_TEAR_READ);
+    tear_walk(walk, nodes[at], SEVMON_MODULES_TEAR_READ);
     return true;
   }
   /* The two lowest bits are the node's colour. */
   if ((parent & ~3ULL) != parents[at] || (left && left == right)) {
-    tear(walk, nodes[at], SEVMON_MODULES_TEAR_PARENT);
+    tear_walk(walk, nodes[at], SEVMON_MODULES_TEAR_PARENT);
     return true;
   }
   if (!is_kernel_pointer(owner) || (__u64)node - owner >= bpf_core_type_size(struct module))
-    tear(walk, nodes[at], SEVMON_MODULES_TEAR_NODE);
+    tear_walk(walk, nodes[at], SEVMON_MODULES_TEAR_NODE);
   else if (!give(walk, owner, 0))
     return false;
   if (!push(tree, right, (__u64)node) || !push(tree, left, (__u64)node))
-    tear(walk, node, SEVMON_MODULES_TEAR_DEPTH);
+    tear_walk(walk, node, SEVMON_MODULES_TEAR_DEPTH);
   return true;
 }
 
@@ -379,7 +386,7 @@ static __noinline bool walk_tree(struct walk *walk) {
   __u64 top = 0;
 
   if (bpf_core_read(&tree.which, sizeof(tree.which), &mod_tree.root.seq)) {
-    tear(walk, &mod_tree, SEVMON_MODULES_TEAR_READ);
+    tear_walk(walk, &mod_tree, SEVMON_MODULES_TEAR_READ);
     return true;
   }
   tree.which &= 1;
@@ -388,7 +395,7 @@ static __noinline bool walk_tree(struct walk *walk) {
                       OFFSET(struct latch_tree_root, tree) +
                       tree.which * bpf_core_type_size(struct rb_root) +
                       OFFSET(struct rb_root, rb_node))) {
-    tear(walk, &mod_tree, SEVMON_MODULES_TEAR_READ);
+    tear_walk(walk, &mod_tree, SEVMON_MODULES_TEAR_READ);
     return true;
   }
   push(&tree, top, 0);
@@ -396,7 +403,7 @@ static __noinline bool walk_tree(struct walk *walk) {
     if (!tree.depth) return flush(walk);
     if (!visit(walk, &tree)) return false;
   }
-  tear(walk, &mod_tree, SEVMON_MODULES_TEAR_MANY);
+  tear_walk(walk, &mod_tree, SEVMON_MODULES_TEAR_MANY);
   return flush(walk);
 }
 

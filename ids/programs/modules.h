@@ -56,8 +56,10 @@ struct sevmon_modules_trailer {
     uint32_t records; /* of both kinds */
     uint32_t tears;   /* places that cannot be */
     uint32_t reason;  /* of the first: SEVMON_MODULES_TEAR_* */
+    uint32_t torn_walks; /* a bit for each walk that has any: 1 << SEVMON_MODULES_* */
+    uint32_t unused;     /* 0 */
 };
-SEVMON_WIRE_SIZE(struct sevmon_modules_trailer, 40);
+SEVMON_WIRE_SIZE(struct sevmon_modules_trailer, 48);
 
 #define SEVMON_MODULES_DONE     1 /* all walks came to their end */
 #define SEVMON_MODULES_NO_SPACE 2

@@ -45,7 +45,8 @@ struct ProgramUse {
 };
 
 /// What lists of one boot showed hidden in one pass, so that a later list of it knows that it was
-/// so before. The latest of it; nothing of it is ever let go of for the target's sake.
+/// so before. The 1,024 that were seen last: a target that makes up as many between two sightings
+/// of a hidden one has that forgotten.
 class HiddenHistory {
  public:
   /// Kind of note, address, pid.

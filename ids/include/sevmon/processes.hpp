@@ -60,6 +60,8 @@ struct ProcessOptions {
   /// while it takes a task out of all lists leaves it in some of them until it goes on.
   std::chrono::milliseconds settle{100};
   std::uint32_t max_tasks = 1U << 17;  // a pass that meets more is torn
+  /// Of those that no id leads to, which are found one link after another: likewise.
+  std::uint32_t max_strays = 4096;
   /// ProcessProgram::run(). None: by pages. A program does not list threads.
   RunProgram run_program{};
   /// Of the lists of this boot before, for one that is made after another. May be null.

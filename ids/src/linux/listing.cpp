@@ -42,7 +42,7 @@ bool HiddenHistory::contains(const Identity& identity) const {
 }
 
 void HiddenHistory::add(const Identity& identity) {
-  if (contains(identity)) return;
+  std::erase(latest_, identity);  // what is seen again stays longest
   latest_.push_back(identity);
   if (latest_.size() > kMaxHistory) latest_.pop_front();
 }

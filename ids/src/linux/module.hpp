@@ -37,7 +37,9 @@ struct ModuleSightings {
   std::vector<std::pair<common::Gva, common::Gva>> uses;  // who is used, and by whom
   std::vector<common::Gva> in_sysfs;
   std::vector<common::Gva> in_tree;  // several times, when it has several regions
-  std::vector<RecordTear> tears;     // with any of them there may be more than that
+  std::vector<RecordTear> tears;
+  /// Of these there may be more than that.
+  bool is_list_torn = false, is_sysfs_torn = false, is_tree_torn = false;
   ProgramUse use;
 };
 

@@ -103,7 +103,7 @@ class TreeWalk {
     if (is_kernel_pointer(node.value))
       level.push_back({node, parent});
     else
-      found_.tears.push_back({parent, "the tree of addresses: a child that can be none"});
+      note(parent, "a child that can be none");
   }
 
   /// @return the error, unless it is about what was read.
@@ -112,8 +112,12 @@ class TreeWalk {
     return tear(at, error.detail);
   }
   Result<void> tear(Gva at, const std::string& text) {
-    found_.tears.push_back({at, "the tree of addresses: " + text});
+    note(at, text);
     return {};
+  }
+  void note(Gva at, const std::string& text) {
+    found_.is_tree_torn = true;
+    found_.tears.push_back({at, "the tree of addresses: " + text});
   }
 
   const ModuleLayout& layout_;
@@ -171,6 +175,8 @@ class PageWalk {
     auto tears = read_rings(memory_, rings);
     if (!tears) return tears.error();
     std::ranges::move(*tears, std::back_inserter(found_.tears));
+    found_.is_list_torn = rings[0].is_torn;
+    found_.is_sysfs_torn = rings[1].is_torn;
     list_ = std::move(rings[0].entries);
     return read_objects(rings[1].entries);
   }
@@ -184,17 +190,21 @@ class PageWalk {
       const auto owner = memory_.read_uint(owner_of_object(entry), 8);
       if (!owner && !is_about_data(owner.error())) return owner.error();
       if (!owner) {
-        found_.tears.push_back({entry, "the modules of sysfs: " + owner.error().detail});
+        tear_objects(entry, owner.error().detail);
         continue;
       }
       if (*owner == 0) continue;  // of what is built in
       if (*owner + layout_.object_offset == (entry - layout_.entry_offset).value)
         found_.in_sysfs.push_back({*owner});
       else
-        found_.tears.push_back(
-            {entry, "the modules of sysfs: an object of a module that has another"});
+        tear_objects(entry, "an object of a module that has another");
     }
     return {};
+  }
+
+  void tear_objects(Gva entry, const std::string& text) {
+    found_.is_sysfs_torn = true;
+    found_.tears.push_back({entry, "the modules of sysfs: " + text});
   }
 
   Result<void> read_listed() {
@@ -204,8 +214,10 @@ class PageWalk {
       if (!facts && !is_about_data(facts.error())) return facts.error();
       if (facts)
         found_.listed.push_back(*std::move(facts));
-      else
+      else {
+        found_.is_list_torn = true;
         found_.tears.push_back({module, "module: " + facts.error().detail});
+      }
     }
     return {};
   }

@@ -70,11 +70,15 @@ class Reader {
     const auto first = next_;
     for (const auto& record : split->records)
       if (!take_record(record)) return false;
+    if (split->is_cut) return tear({}, describe_cut(run));
     const bool gets_on = next_.walk != first.walk || next_.skip != first.skip;
     if (!split->trailer) return gets_on || tear({}, "it does not get on");
     const auto& trailer = *split->trailer;
     if (trailer.tears != 0)
-      tear({trailer.torn}, describe_tear(trailer.reason) + more_places(trailer.tears));
+      found_.tears.push_back(
+          {{trailer.torn},
+           "by program: " + describe_tear(trailer.reason) + more_places(trailer.tears)});
+    mark(trailer.torn_walks);
     if (trailer.end == SEVMON_MODULES_DONE) return false;
     if (trailer.end != SEVMON_MODULES_NO_SPACE)
       return tear({}, "it ends with " + std::to_string(trailer.end));
@@ -113,7 +117,8 @@ class Reader {
     if (found_.listed.size() == max_modules_)
       return tear({record.module}, "over " + std::to_string(max_modules_) + " modules");
     if (record.unread != 0) {
-      tear({record.module}, "a module that cannot be read");
+      found_.tears.push_back({{record.module}, "by program: a module that cannot be read"});
+      found_.is_list_torn = true;
       return true;
     }
     const std::string_view name{reinterpret_cast<const char*>(record.name), sizeof record.name};
@@ -154,9 +159,17 @@ class Reader {
     return true;
   }
 
-  /// Returns that no other run has to follow.
+  void mark(std::uint32_t torn_walks) {
+    const auto is_torn = [&](std::uint32_t walk) { return (torn_walks >> walk & 1) != 0; };
+    found_.is_list_torn |= is_torn(SEVMON_MODULES_LIST);
+    found_.is_sysfs_torn |= is_torn(SEVMON_MODULES_SYSFS);
+    found_.is_tree_torn |= is_torn(SEVMON_MODULES_TREE);
+  }
+
+  /// What follows is lost. Returns that no other run has to follow.
   bool tear(Gva address, const std::string& text) {
     found_.tears.push_back({address, "by program: " + text});
+    mark(~0U);
     return false;
   }
 

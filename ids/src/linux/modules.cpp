@@ -48,7 +48,9 @@ class Pass {
                      : read_module_pages(layout_, memory_, options_.max_modules);
     if (!found) return found.error();
     list_.program = found->use;
-    is_whole_ = found->tears.empty();
+    is_list_torn_ = found->is_list_torn;
+    is_sysfs_torn_ = found->is_sysfs_torn;
+    is_tree_torn_ = found->is_tree_torn;
     for (auto& tear : found->tears) note(Kind::kTear, tear.address, std::move(tear.text));
     in_sysfs_ = {found->in_sysfs.begin(), found->in_sysfs.end()};
     in_tree_ = {found->in_tree.begin(), found->in_tree.end()};
@@ -93,16 +95,26 @@ class Pass {
   void check(const Module& module) {
     const auto title = '"' + escape(module.name) + '"';
     if (!module.in_list)
-      note(Kind::kHiddenFromList, module.address, title + " is not in the list of modules");
+      note_lack(Kind::kHiddenFromList, is_list_torn_, module,
+                title + " is not in the list of modules");
     // A module has no object before it is formed, nor while it is taken apart.
     if (!module.in_sysfs && module.state != kUnformed)
-      note(Kind::kHiddenFromSysfs, module.address, title + " has no object in /sys/module");
+      note_lack(Kind::kHiddenFromSysfs, is_sysfs_torn_, module,
+                title + " has no object in /sys/module");
     if (module.in_sysfs && module.state == kUnformed)
       note(Kind::kHiddenByState, module.address,
            title + " says that it is not formed yet, but has its object in /sys/module");
     if (!module.in_tree)
-      note(Kind::kHiddenFromTree, module.address,
-           title + " is not in the tree of modules' addresses");
+      note_lack(Kind::kHiddenFromTree, is_tree_torn_, module,
+                title + " is not in the tree of modules' addresses");
+  }
+
+  /// What a structure lacks of which not all could be read need not be hidden from it.
+  void note_lack(Kind kind, bool is_torn, const Module& module, const std::string& text) {
+    if (is_torn)
+      note(Kind::kTear, module.address, text + " as far as that could be read");
+    else
+      note(kind, module.address, text);
   }
 
   /// What the others know and the list does not: by pages, whichever the method.
@@ -148,8 +160,6 @@ class Pass {
   }
 
   void note(Kind kind, Gva address, std::string text) {
-    // What a view lacks of which not all could be read need not be hidden from it.
-    if (!is_whole_) kind = Kind::kTear;
     const bool is_tear = kind == Kind::kTear;
     auto& count = is_tear ? tears_ : hidden_;
     if (count++ < (is_tear ? kMaxTears : kMaxHidden))
@@ -163,7 +173,7 @@ class Pass {
   std::map<Gva, std::string> names_;
   ModuleList list_;
   std::size_t tears_ = 0, hidden_ = 0;
-  bool is_whole_ = true;  // each of the views
+  bool is_list_torn_ = false, is_sysfs_torn_ = false, is_tree_torn_ = false;
 };
 
 struct ModuleTraits {

@@ -82,7 +82,7 @@ class Sightings {
       if (is_sure(seen)) continue;
       notes.back().kind = decltype(notes.back().kind)::kTear;
       notes.back().text += passes_ > 1 && passes_with(identity) == passes_
-                               ? ", in each pass, and something else of that address in the next"
+                               ? ", in one pass, and in each other something else at that address"
                                : ", in one pass only";
     }
   }

@@ -11,6 +11,7 @@
 
 #include "linux/hostile.hpp"
 #include "linux/process_records.hpp"
+#include "linux/task_ring.hpp"
 
 namespace sevmon::ids {
 namespace {
@@ -41,10 +42,9 @@ class Pass {
     // There always is process 1. A topmost node that was freed since it was pointed to looks right
     // but for its entries (lib/radix-tree.c, radix_tree_node_rcu_free()): there is none.
     if (expected_pid_.empty()) tear_table(idr_, "the table of ids is empty");
-    const auto tears = tears_;
-    walk_ring();
-    is_ring_whole_ = tears_ == tears;
-    if (auto done = list_all(); !done) return done.error();
+    TaskRing ring{tasks_, init_task_};
+    for (const auto& tear : ring.tears()) note(Kind::kTear, tear.address, tear.pid, tear.text);
+    if (auto done = list_all(ring); !done) return done.error();
     return ProcessPass{std::move(list_), tears_ != 0};
   }
 
@@ -159,9 +159,9 @@ class Pass {
   Result<void> load_all(std::vector<Gva> wanted) {
     std::vector<Range> ranges;
     for (unsigned wave = 0; !wanted.empty() || !ranges.empty(); ++wave) {
-      if (wave > kMaxRingWaves) {
+      if (wave > kMaxRingWaves && !wanted.empty()) {
         note(Kind::kTear, {}, 0, "the ring of tasks goes on and on beside the id table");
-        return {};
+        wanted.clear();
       }
       for (const Gva task : wanted)
         if (is_kernel_pointer(task.value)) layouts_.task.append_ranges(task, ranges);
@@ -215,7 +215,7 @@ class Pass {
       const Task& task = found->second;
       append_pointed(task, ranges);
       if (!is_in_a_ring(task)) continue;
-      // A task that was taken out of the ring leads nowhere; walk_ring() says when one in it does.
+      // A task that was taken out of the ring leads nowhere; TaskRing says when one in it does.
       for (const Gva other : {task.next, task.previous})
         if (is_kernel_pointer(other.value) && !tasks_.contains(other.value) &&
             !unreadable_.contains(other.value))
@@ -225,6 +225,13 @@ class Pass {
       note(Kind::kTear, {}, 0, "over " + std::to_string(options_.max_tasks) + " tasks");
       return {};
     }
+    const auto room = options_.max_strays - strays_;
+    if (unknown.size() > room) {
+      note(Kind::kTear, {}, 0,
+           "over " + std::to_string(options_.max_strays) + " tasks that no id leads to");
+      unknown.erase(std::next(unknown.begin(), room), unknown.end());
+    }
+    strays_ += static_cast<std::uint32_t>(unknown.size());
     return {unknown.begin(), unknown.end()};
   }
 
@@ -243,61 +250,39 @@ class Pass {
   /// Threads are in none. Only where threads are listed is it believed that a task is one.
   bool is_in_a_ring(const Task& task) const { return !options_.threads || task.pid == task.tgid; }
 
-  /// Once around, both ways at once: every next must point back.
-  void walk_ring() {
-    Gva at = init_task_;
-    do {
-      const auto found = tasks_.find(at.value);
-      if (found == tasks_.end())
-        return note(Kind::kTear, at, 0, "the ring of tasks leads to what could not be read");
-      ring_.insert(at.value);
-      const Gva next = found->second.next;
-      const auto after = tasks_.find(next.value);
-      if (after != tasks_.end() && after->second.previous != at)
-        note(Kind::kTear, next, after->second.pid, "in the ring of tasks next and prev disagree");
-      at = next;
-    } while (!ring_.contains(at.value));
-    if (at != init_task_)
-      note(Kind::kTear, at, 0, "the ring of tasks runs into itself without its head");
-  }
-
-  /// Of one that the walk did not come to. Where the ring is torn that says little: then it is out
-  /// of it if neither neighbour knows it, or its neighbours lead around without the ring's head.
-  bool is_out_of_ring(const Task& task) {
-    if (is_ring_whole_) return true;
-    const auto previous = tasks_.find(task.previous.value);
-    const auto next = tasks_.find(task.next.value);
-    const bool is_alone = task.next == task.address;
-    const bool is_held = (previous != tasks_.end() && previous->second.next == task.address) ||
-                         (next != tasks_.end() && next->second.previous == task.address);
-    if (is_alone || !is_held) return true;
-    for (auto at = next; at != tasks_.end(); at = tasks_.find(at->second.next.value)) {
-      if (at->first == task.address.value) return true;
-      if (ring_.contains(at->first) || steps_ == options_.max_tasks) return false;
-      ++steps_;
-    }
-    return false;
-  }
-
-  Result<void> list_all() {
+  Result<void> list_all(TaskRing& ring) {
+    std::vector<const Task*> unknown;
     for (const auto& [address, task] : tasks_) {
       if (address == init_task_.value) continue;  // pid 0, the idle task: no process
       auto process = describe(task);
       if (!process) return process.error();
       process->in_pids = expected_pid_.contains(address);
-      process->in_tasks = ring_.contains(address);
-      if (is_in_a_ring(task) && process->in_pids && !process->in_tasks && is_out_of_ring(task))
-        note(Kind::kHiddenFromTasks, {address}, task.pid,
-             '"' + escape(task.name) + "\" has an id but is not in the ring of tasks");
+      process->in_tasks = ring.contains(task.address);
+      if (process->in_pids && is_in_a_ring(task)) {
+        const auto place = ring.place(task);
+        if (place == TaskRing::Place::kOut)
+          note(Kind::kHiddenFromTasks, task.address, task.pid,
+               '"' + escape(task.name) + "\" has an id but is not in the ring of tasks");
+        if (place == TaskRing::Place::kUnknown) unknown.push_back(&task);
+      }
       if (!process->in_pids && is_table_whole_)
         note(Kind::kHiddenFromPids, {address}, task.pid,
              '"' + escape(task.name) + "\" is in the ring of tasks but has no id");
       list_.processes.push_back(std::move(*process));
     }
+    if (!unknown.empty()) note_unknown(unknown);
     std::ranges::sort(list_.processes, [](const Process& a, const Process& b) {
       return std::pair{a.pid, a.task} < std::pair{b.pid, b.task};
     });
     return {};
+  }
+
+  /// One tear for all of them: a ring that is torn at its beginning leads to none.
+  void note_unknown(const std::vector<const Task*>& tasks) {
+    const Task& first = **std::ranges::min_element(tasks, {}, &Task::pid);
+    note(Kind::kTear, first.address, first.pid,
+         std::to_string(tasks.size()) + " processes, \"" + escape(first.name) +
+             "\" the first, are not in the ring of tasks as far as it can be followed");
   }
 
   Result<Process> describe(const Task& task) {
@@ -393,15 +378,13 @@ class Pass {
   const Gva init_task_;
   const Gva idr_;
   std::unordered_map<std::uint64_t, std::int32_t> expected_pid_;  // by task
-  std::unordered_map<std::uint64_t, Task> tasks_;
+  TaskRing::Tasks tasks_;
   std::unordered_map<std::uint64_t, sevmon_process_record> known_;  // by task; from a program
   std::set<std::uint64_t> unreadable_;
-  std::set<std::uint64_t> ring_;
   ProcessList list_;
   std::size_t tears_ = 0, hidden_ = 0;
   bool is_table_whole_ = true;
-  bool is_ring_whole_ = true;
-  std::uint32_t steps_ = 0;  // of is_out_of_ring(), all together
+  std::uint32_t strays_ = 0;  // tasks to which no id leads, read so far
 };
 
 }  // namespace

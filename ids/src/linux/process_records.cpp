@@ -43,6 +43,10 @@ class Reader {
       }
       const sevmon_processes_input input{.id = next_};
       const auto ran = run_(std::as_bytes(std::span{&input, 1}));
+      if (!ran && ran.error().code == ErrorCode::kTooLarge && found_.use.runs != 0) {
+        tear({}, ran.error().detail);
+        break;
+      }
       if (!ran) return ran.error();
       found_.use += *ran;
       const auto taken = take(*ran);
@@ -65,6 +69,7 @@ class Reader {
       next_ = std::uint64_t{record.id} + 1;
       found_.records.push_back(record);
     }
+    if (split->is_cut) return tear({}, describe_cut(run));
     // Without space for a trailer there was none for another record.
     if (!split->trailer) return true;
     return take_trailer(*split->trailer, first);

@@ -111,6 +111,7 @@ class Walk {
   }
 
   void tear(Gva at, const std::string& text) {
+    ring_.is_torn = true;
     tears_.push_back({at, std::string{ring_.what} + ": " + text});
   }
 

@@ -26,6 +26,7 @@ struct Ring {
   std::function<void(common::Gva entry, std::vector<Range>& ranges)> append_ranges{};
 
   std::vector<common::Gva> entries{};  // found: links, in order, without the head
+  bool is_torn = false;                // there may be more of them
 };
 
 /// All `rings` at once, each from both ends, so that a wave of reads brings two links of each.

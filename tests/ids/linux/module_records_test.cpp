@@ -115,6 +115,19 @@ TEST(ModuleRecords, EachLengthThatIsNoResultIsTorn) {
   }
 }
 
+/// The walks that are whole can be relied on.
+TEST(ModuleRecords, ATearIsOfItsWalk) {
+  auto last = trailer(0);
+  last.tears = 1;
+  last.reason = SEVMON_MODULES_TEAR_NODE;
+  last.torn_walks = 1U << SEVMON_MODULES_TREE;
+  const auto found = read({run_of(last)});
+  EXPECT_TRUE(found.is_tree_torn);
+  EXPECT_FALSE(found.is_list_torn || found.is_sysfs_torn);
+  const auto lost = read({run_of(trailer(0, 77))});
+  EXPECT_TRUE(lost.is_tree_torn && lost.is_list_torn && lost.is_sysfs_torn);
+}
+
 TEST(ModuleRecords, WhatCannotBeIsTorn) {
   auto none = record(0);
   none.module = 0x7000;

@@ -309,6 +309,19 @@ TEST(HostileModules, NodesOfTheTree) {
   }
 }
 
+/// A structure that is torn on purpose does not speak for the others.
+TEST(HostileModules, HiddenFromOneWhileAnotherIsTorn) {
+  Guest guest;
+  add_usual_modules(guest.modules);
+  guest.modules.remove_from_list("nvidia");
+  guest.modules.bytes.put(guest.modules.node(2) + guest.modules.info.offset("rb_node", "rb_left"),
+                          guest.modules.node(2));
+  const auto list = guest.list();
+  EXPECT_EQ(list.consistency, Consistency::kTorn);
+  EXPECT_EQ(count(list, Kind::kHiddenFromList), 1U);
+  EXPECT_EQ(count(list, Kind::kHiddenFromTree), 0U);
+}
+
 TEST(HostileModules, ATreeThatIsALine) {
   Guest guest;
   add_usual_modules(guest.modules);

@@ -137,6 +137,39 @@ TEST(ProcessRecords, EachEndOfARunButDoneIsTorn) {
   }
 }
 
+/// What there is of a result stays.
+TEST(ProcessRecords, OfARunThatIsOutOfTimeOrBudgetStay) {
+  for (const std::uint32_t state : {SEVMON_RUN_OVER_TIME, SEVMON_RUN_OVER_BUDGET}) {
+    auto run = run_of({1, 2, 700}, trailer(3));
+    run.report.state = state;
+    for (const std::size_t bytes : {run.result.size(), 3 * sizeof(sevmon_process_record),
+                                    3 * sizeof(sevmon_process_record) + 1}) {
+      run.result.resize(bytes);
+      const auto found = read({run});
+      EXPECT_EQ(found.records.size(), 3U) << bytes;
+      EXPECT_EQ(found.tears.size(), 1U) << bytes;
+      EXPECT_FALSE(found.ring) << bytes;
+    }
+    run.result.clear();
+    EXPECT_TRUE(read({run}).records.empty());
+  }
+}
+
+/// So is a standing program's first result, which no other one goes on with.
+TEST(ProcessRecords, WhatCannotBeGoneOnWithIsTorn) {
+  unsigned runs = 0;
+  const auto run = [&](std::span<const std::byte>) -> common::Result<ProgramRun> {
+    if (runs++ == 0) return run_of({1, 2}, trailer(2, SEVMON_PROCESSES_NO_SPACE, 9));
+    return common::Error{ErrorCode::kTooLarge, "no more"};
+  };
+  const auto found = read_process_records(run, 1000);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->records.size(), 2U);
+  ASSERT_EQ(found->tears.size(), 1U);
+  EXPECT_NE(found->tears[0].text.find("no more"), std::string::npos);
+  EXPECT_FALSE(read_process_records(run, 1000)) << "of the first one it is the list's";
+}
+
 TEST(ProcessRecords, TearsOfTheTableAreSaid) {
   for (std::uint32_t reason = 0; reason < 6; ++reason) {
     auto last = trailer(1);

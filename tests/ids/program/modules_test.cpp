@@ -163,6 +163,18 @@ TEST_P(Modules, WhatIsHiddenIsFoundAndReadByPages) {
   }
 }
 
+TEST_P(Modules, HiddenFromTheListWhileTheTreeIsTorn) {
+  add_usual_modules(guest_.modules);
+  guest_.modules.remove_from_list("nvidia");
+  guest_.modules.bytes.put(
+      guest_.modules.node(2) + guest_.modules.info.offset("rb_node", "rb_left"),
+      guest_.modules.node(2));
+  for (const auto& list : {guest_.by_program(), guest_.by_pages()}) {
+    EXPECT_EQ(list.consistency, Consistency::kTorn);
+    EXPECT_EQ(count(list, Kind::kHiddenFromList), 1U);
+  }
+}
+
 TEST_P(Modules, WhatDiffersEveryTimeIsSaid) {
   add_usual_modules(guest_.modules);
   guest_.alter_result = [](std::vector<std::byte>& result) {  // as if it were shown another page
