@@ -14,10 +14,11 @@
 #include <xen/rangeset.h>
 #include <xen/sched.h>
 
+#include <asm/hpet.h>
 #include <asm/hvm/io.h>
 #include <asm/io.h>
+#include <asm/io_apic.h>
 #include <asm/mm.h>
-#include <asm/msi.h>
 #include <asm/setup.h>
 #include <asm/sevmon.h>
 #if __has_include(<asm/trampoline.h>) /* Xen 4.20 */
@@ -52,8 +53,11 @@ static const struct port_range {
     { 0xb2, 0xb3 }, /* a system management interrupt, with Dom0's registers */
     /* CMOS: with a byte there a reset is a wake-up, to where Dom0 says. */
     { 0x70, 0x77 },
-    { 0x92, 0x92 }, /* A20: memory moves under a software emulation */
-    { 0xcf9, 0xcf9 }, /* a reset without Xen */
+    /* A reset without Xen; A20: memory moves under a software emulation. */
+    { 0x60, 0x60 }, /* the keyboard's controller */
+    { 0x64, 0x64 },
+    { 0x92, 0x92 },
+    { 0xcf9, 0xcf9 },
     /* QEMU writes into memory, at Dom0's word and past the IOMMU. */
     { 0x7e, 0x7f },   /* kvmvapic */
     { 0x510, 0x51b }, /* fw_cfg */
@@ -66,39 +70,49 @@ static const struct port_range {
     { 0xaf00, 0xaf1f },
 };
 
-static uint16_t class_of(pci_sbdf_t sbdf)
-{
-    return pci_conf_read16(sbdf, PCI_CLASS_DEVICE);
-}
-
 /*
- * Host bridges open the memory of system management mode and say what is RAM.
- * The others move the ports of power management to where nobody looks.
+ * Of a PV Dom0: those that are not read-only as a whole.  Found at boot; which
+ * they are is asked of no device any more, for Dom0 can have another one answer.
  */
+static pci_sbdf_t __ro_after_init chipset[16];
+static unsigned int __ro_after_init chipset_count;
+
+/* They move the ports of power management to where nobody looks. */
 bool sevmon_pci_writable(uint32_t machine_bdf, unsigned int first,
                          unsigned int last)
 {
-    switch ( class_of((pci_sbdf_t){ .sbdf = machine_bdf }) )
-    {
-    case CLASS_HOST_BRIDGE:
-        return false;
+    unsigned int i;
 
-    case CLASS_ISA_BRIDGE:
-    case CLASS_OTHER_BRIDGE:
-        return first >= PIRQ_FIRST && last <= PIRQ_LAST;
-    }
+    for ( i = 0; i < chipset_count; i++ )
+        if ( chipset[i].sbdf == machine_bdf )
+            return first >= PIRQ_FIRST && last <= PIRQ_LAST;
 
     return true;
 }
 
-/* PVH has no hook for each write: all of the device is read-only. */
+/*
+ * Host bridges open the memory of system management mode and say what is RAM.
+ * PVH has no hook for each write: all of the others is read-only, too.
+ */
 static void __init protect_function(pci_sbdf_t sbdf, bool pv)
 {
-    uint16_t class = class_of(sbdf);
-
-    if ( class != CLASS_HOST_BRIDGE &&
-         (pv || (class != CLASS_ISA_BRIDGE && class != CLASS_OTHER_BRIDGE)) )
+    switch ( pci_conf_read16(sbdf, PCI_CLASS_DEVICE) )
+    {
+    case CLASS_ISA_BRIDGE:
+    case CLASS_OTHER_BRIDGE:
+        if ( !pv )
+            break;
+        if ( chipset_count == ARRAY_SIZE(chipset) )
+            panic("sevmon: too many bridges to protect %pp\n", &sbdf);
+        chipset[chipset_count++] = sbdf;
         return;
+
+    case CLASS_HOST_BRIDGE:
+        break;
+
+    default:
+        return;
+    }
 
     if ( pci_ro_device(sbdf.seg, sbdf.bus, sbdf.devfn) )
         panic("sevmon: cannot protect %pp\n", &sbdf);
@@ -121,45 +135,39 @@ static void __init protect_bridges(bool pv)
             }
 }
 
+/*
+ * By which a PV Dom0 configures devices: read-only, so that Xen sees what is
+ * written.  It finds these pages by itself only where the firmware's memory map
+ * has them.
+ */
+static int __init protect_configuration(struct acpi_table_header *header)
+{
+    const struct acpi_table_mcfg *table = (void *)header;
+    const struct acpi_mcfg_allocation *range = (void *)(table + 1);
+    const void *end = (void *)header + header->length;
+
+    for ( ; (const void *)(range + 1) <= end; range++ )
+    {
+        /* 1 MiB for each bus. */
+        unsigned long base = PFN_DOWN(range->address);
+
+        if ( rangeset_add_range(mmio_ro_ranges,
+                                base + (range->start_bus_number << 8),
+                                base + (range->end_bus_number << 8) + 0xff) )
+            panic("sevmon: cannot protect PCI configuration\n");
+    }
+
+    return 0;
+}
+
 void __init sevmon_confine_early(const struct domain *d)
 {
     /* Where the firmware jumps after some resets; a PV Dom0 may map it. */
     if ( rangeset_add_singleton(mmio_ro_ranges, 0) )
         panic("sevmon: cannot protect the first page\n");
     protect_bridges(is_pv_domain(d));
+    acpi_table_parse(ACPI_SIG_MCFG, protect_configuration);
     sevmon_protect_efi();
-}
-
-/* ---- where devices' memory is ------------------------------------------- */
-
-/*
- * Xen maps there, reads and writes, because Dom0 wrote an address into a
- * device's register: what Dom0 may reach by itself, and nothing that the
- * firmware's map knows.
- */
-static bool in_reach(const struct domain *d, unsigned long first,
-                     unsigned long last)
-{
-    return first <= last && is_memory_hole(_mfn(first), _mfn(last)) &&
-           iomem_access_permitted(d, first, last);
-}
-
-bool sevmon_bar_ok(const struct pci_dev *pdev, mfn_t start, mfn_t end)
-{
-    return in_reach(pdev->domain, mfn_x(start), mfn_x(end));
-}
-
-/* Nor what is read-only already: Xen opens these pages when it is done. */
-static bool table_ok(unsigned long first, unsigned long last)
-{
-    return in_reach(hardware_domain, first, last) &&
-           !rangeset_overlaps_range(mmio_ro_ranges, first, last);
-}
-
-bool sevmon_msix_ok(const struct arch_msix *msix)
-{
-    return table_ok(msix->table.first, msix->table.last) &&
-           table_ok(msix->pba.first, msix->pba.last);
 }
 
 /* ---- power management -------------------------------------------------- */
@@ -297,10 +305,34 @@ static int __init close_low_memory(struct domain *d)
     return rc;
 }
 
+/*
+ * A PVH Dom0 sees none of these.  Xen would write into their pages on its
+ * behalf, as beside a device's MSI-X table that is laid there; and the HPET's
+ * timers then write into any memory, past the IOMMU.
+ */
+static int __init close_xen_devices(struct domain *d)
+{
+    unsigned int i;
+    int rc = 0;
+
+    if ( is_pv_domain(d) )
+        return 0; /* read-only where it maps them itself */
+
+    if ( hpet_address )
+        rc = iomem_deny_access(d, PFN_DOWN(hpet_address),
+                               PFN_DOWN(hpet_address));
+    for ( i = 0; i < nr_ioapics; i++ )
+        rc |= iomem_deny_access(d, PFN_DOWN(mp_ioapics[i].mpc_apicaddr),
+                                PFN_DOWN(mp_ioapics[i].mpc_apicaddr));
+
+    return rc;
+}
+
 void __init sevmon_confine(struct domain *d)
 {
-    if ( close_ports(d) || close_low_memory(d) )
+    if ( close_ports(d) || close_low_memory(d) || close_xen_devices(d) )
         panic("sevmon: cannot confine Dom0\n");
+    sevmon_note_ports(d);
 
     if ( sevmon_guests )
     {

@@ -210,6 +210,11 @@ void sevmon_confine(struct domain *d);
 bool sevmon_pci_writable(uint32_t machine_bdf, unsigned int first,
                          unsigned int last);
 
+/* ---- placement.c ------------------------------------------------------ */
+
+/* Once Dom0's ports are closed: where its devices are. */
+void sevmon_note_ports(const struct domain *d);
+
 /* ---- efi-memory.c ----------------------------------------------------- */
 
 void sevmon_protect_efi(void);

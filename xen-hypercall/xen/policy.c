@@ -125,6 +125,37 @@ static int cf_check policy_pci(uint32_t machine_bdf)
     return hardware();
 }
 
+/* A PVH Dom0's devices are emulated, perhaps on another CPU at that moment. */
+static bool is_emulated(pci_sbdf_t sbdf)
+{
+    bool found;
+
+    if ( !is_hvm_domain(current->domain) )
+        return false;
+    pcidevs_lock();
+    found = pci_get_pdev(current->domain, sbdf);
+    pcidevs_unlock();
+
+    return found;
+}
+
+/*
+ * Xen never forgets a name that it was told: there has to be something.  (A
+ * virtual function has no vendor, but a class.)  A PVH Dom0 may say again what
+ * it has, as Linux does; what it got later Xen would set up beside it.
+ */
+static int cf_check policy_plug_pci(uint32_t machine_bdf)
+{
+    pci_sbdf_t sbdf = { .sbdf = machine_bdf };
+
+    if ( hardware() )
+        return -EPERM;
+    if ( pci_conf_read32(sbdf, PCI_CLASS_REVISION) == ~0U )
+        return -ENODEV;
+
+    return is_hvm_domain(current->domain) && !is_emulated(sbdf) ? -EPERM : 0;
+}
+
 /*
  * A device that Dom0 has taken away and given again is Dom0's, whoever had it
  * before.  Xen 4.17 would then emulate it for a PVH one, memory and all.
@@ -136,7 +167,8 @@ static int cf_check policy_unplug_pci(uint32_t machine_bdf)
     if ( ro_map && test_bit(machine_bdf & 0xffff, ro_map) )
         return -EPERM;
 
-    return hardware();
+    return hardware() ?:
+           is_emulated((pci_sbdf_t){ .sbdf = machine_bdf }) ? -EPERM : 0;
 }
 
 static int cf_check policy_gsi(int gsi)
@@ -201,7 +233,7 @@ void __init sevmon_set_policy(void)
 #endif
     xsm_ops.console_io = policy_console_io;
     xsm_ops.machine_memory_map = policy_machine_memory_map;
-    xsm_ops.resource_plug_pci = policy_pci;
+    xsm_ops.resource_plug_pci = policy_plug_pci;
     xsm_ops.resource_unplug_pci = policy_unplug_pci;
     xsm_ops.resource_setup_pci = policy_pci;
     xsm_ops.resource_setup_gsi = policy_gsi;

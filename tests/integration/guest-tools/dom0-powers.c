@@ -75,8 +75,10 @@ static const struct {
     { "memory_op", memory_op },     { "ram", ram },         { "devices", devices },
     { "physdev_op", physdev_op },   { "hypercalls", hypercalls }, { "pci", pci },
     { "ports", ports },             { "allowed", allowed }, { "sleep", sleep_ },
-    { "virtual_function", virtual_function },              { "msix", msix },
-    { "no_msix", no_msix },         { "bars", bars },
+    { "msix", msix },               { "no_msix", no_msix }, { "bars", bars },
+    { "named_devices", named_devices },
+    { "device_ports", device_ports },
+    { "configuration_memory", configuration_memory },
 };
 
 int main(int argc, char **argv)

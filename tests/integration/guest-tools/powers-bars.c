@@ -20,6 +20,7 @@
 
 #define LOCAL_APIC 0xfee00000U
 #define IO_APIC    0xfec00000U
+#define HPET       0xfed00000U
 #define AMD_IOMMU  0xfed80000U
 #define HIGH_END   0x3fe00000U /* of QEMU's RAM; the last pages are the firmware's */
 
@@ -272,6 +273,24 @@ static int beside(const char *what, const struct device *device, uint32_t addres
     return 1;
 }
 
+/*
+ * Xen's own devices: the HPET's timers write into any memory, and where the
+ * I/O APIC's registers repeat nobody emulates them.  Not one bit can be changed.
+ */
+static void beside_xen(const char *what, const struct device *device, uint32_t address,
+                       unsigned int reg)
+{
+    volatile uint32_t *page = machine(address);
+    uint32_t before;
+
+    expect(what, address, page != NULL, 1);
+    before = page[reg / 4];
+    lay(device, address);
+    page[reg / 4] = ~before;
+    expect(what, address + reg, page[reg / 4], before);
+    munmap((void *)page, PAGE);
+}
+
 static void at_home(const struct device *device)
 {
     volatile uint32_t *page = machine(device->home);
@@ -315,6 +334,8 @@ void bars(void)
     expect("RAM that is not Dom0's", ram, ram > 0x10000000 && ram < HIGH_END, 1);
 
     beside("IOMMU's registers beside an MSI-X table", &device, AMD_IOMMU);
+    beside_xen("HPET beside an MSI-X table", &device, HPET, 0x150); /* timer 2: where to */
+    beside_xen("I/O APIC beside an MSI-X table", &device, IO_APIC, 0x100);
     for ( uint32_t address = ram; address < HIGH_END; address += 0x400000 )
         tried += beside("RAM beside an MSI-X table", &device, address);
     expect("pages of RAM tried", tried, tried > 30, 1);

@@ -207,35 +207,127 @@ void pci(void)
         expect("host bridge known to this test", host, 0, 1);
 }
 
-/*
- * Xen 4.20 freed a device that its Dom0 has, and left it in its Dom0's list,
- * when that said the device was a virtual function of one that is not there.
- * Xen's list shows it: what was freed cannot be taken out.  Nobody uses the
- * chipset's disk controller here.
- */
-void virtual_function(void)
+/* Who writes and cannot may fault for ever, in Linux: a child does. */
+static void closed_by_memory(const char *what, uint64_t base, unsigned int bdf, unsigned int reg,
+                             uint8_t flip)
 {
-    struct physdev_pci_device_add *add = zeroed();
-    struct physdev_pci_device *device = (void *)((char *)add + PAGE);
+    uint8_t before = config_read(bdf, reg, 1);
+    pid_t child = fork();
+
+    if ( !child )
+    {
+        int error;
+        volatile uint8_t *page = map_frame(DOMID_IO, base / PAGE + bdf, PROT_READ | PROT_WRITE,
+                                           &error);
+
+        if ( error )
+            _exit(1);
+        alarm(2);
+        page[reg] = before ^ flip;
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    expect(what, reg, config_read(bdf, reg, 1), before);
+    if ( config_read(bdf, reg, 1) != before )
+        config_write(bdf, reg, 1, before);
+}
+
+/* The memory in which configuration shows, whether Xen uses it or not. */
+void configuration_memory(void)
+{
+    uint64_t base;
+    uint8_t *page;
+    int error;
+
+    open_ports();
+    expect("Q35", config_read(0, 0, 4), config_read(0, 0, 4), 0x29c08086);
+    base = config_read(0, 0x60, 4) & 0xf0000000;
+    page = map_frame(DOMID_IO, base / PAGE, PROT_READ, &error);
+    expect("Q35: configuration in memory, mapped", base, error, 0);
+    expect("Q35: configuration in memory", base, *(volatile uint32_t *)page, 0x29c08086);
+    closed_by_memory("Q35: SMRAM, by memory", base, 0, 0x9d, 0x40);
+    closed_by_memory("ICH9: base of power management, by memory", base, 0x1f << 3, 0x41, 0x01);
+}
+
+/* Nobody uses the chipset's here. */
+static unsigned int disk_controller(void)
+{
     unsigned int bdf = 0;
 
-    if ( !newer )
-        return;
     open_ports();
     while ( bdf < 256 && config_read(bdf, 0x0a, 2) != 0x0101 && /* IDE */
             config_read(bdf, 0x0a, 2) != 0x0106 /* AHCI */ )
         bdf++;
     expect("a disk controller", bdf, bdf < 256, 1);
-    add->devfn = device->devfn = bdf;
-    add->flags = XEN_PCI_DEV_VIRTFN;
+
+    return bdf;
+}
+
+static long name_device(int op, unsigned int bdf, unsigned int flags)
+{
+    struct physdev_pci_device_add *add = zeroed();
+
+    add->devfn = bdf;
+    add->flags = flags;
     add->physfn.bus = 0xfe;
-    expect("physdev_op pci_device_add as a function of nothing", bdf,
-           call(__HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, (uintptr_t)add, 0, 0), -ENODEV);
-    expect("physdev_op pci_device_remove of the same", bdf,
-           call(__HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_remove, (uintptr_t)device, 0, 0), 0);
-    add->flags = 0;
-    expect("physdev_op pci_device_add of the same", bdf,
-           call(__HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, (uintptr_t)add, 0, 0), 0);
+
+    return call(__HYPERVISOR_physdev_op, op, (uintptr_t)add, 0, 0);
+}
+
+/*
+ * Xen 4.20 kept lists of whose functions devices are, on Dom0's word, and freed
+ * devices that were in them.  What Xen has named once it never forgets.
+ */
+void named_devices(void)
+{
+    unsigned int bdf = disk_controller(), none = 0;
+
+    if ( newer )
+        expect("physdev_op pci_device_add as a virtual function", bdf,
+               name_device(PHYSDEVOP_pci_device_add, bdf, XEN_PCI_DEV_VIRTFN), -EOPNOTSUPP);
+    while ( none < 256 && config_read(none, 0, 4) != 0xffffffff )
+        none++;
+    expect("physdev_op pci_device_add of nothing", none,
+           name_device(PHYSDEVOP_pci_device_add, none, 0), -ENODEV);
+    expect("physdev_op pci_device_remove", bdf, name_device(PHYSDEVOP_pci_device_remove, bdf, 0),
+           pv ? 0 : -EPERM);
+    expect("physdev_op pci_device_add", bdf, name_device(PHYSDEVOP_pci_device_add, bdf, 0), 0);
+}
+
+/*
+ * A device answers before the machine does: at Xen's way to all configuration,
+ * at the interrupt controllers and at VMware's port.
+ */
+#define BUS_MASTER 0x20 /* the disk controller's ports: 16 or 32 */
+void device_ports(void)
+{
+    static const uint32_t closed[] = { 0xce1, 0xcf1, 0x21, 0x5641, 0x10ce1 };
+    unsigned int bdf = disk_controller();
+    uint32_t home = config_read(bdf, BUS_MASTER, 4);
+
+    expect("disk controller: ports", home, home & 1, 1);
+    for ( size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++ )
+    {
+        config_write(bdf, BUS_MASTER, 4, closed[i]);
+        expect("disk controller: ports laid over others", closed[i],
+               config_read(bdf, BUS_MASTER, 4), home);
+    }
+    config_write(bdf, BUS_MASTER, 2, 0xce1);
+    expect("disk controller: two bytes", 0xce1, config_read(bdf, BUS_MASTER, 4), home);
+    config_write(bdf, BUS_MASTER + 1, 1, 0x0c);
+    expect("disk controller: one byte", 0x0c, config_read(bdf, BUS_MASTER, 4), home);
+    config_write(bdf, BUS_MASTER, 2, 1);
+    expect("disk controller: half of nowhere", 1, config_read(bdf, BUS_MASTER, 4), home);
+
+    config_write(bdf, BUS_MASTER, 4, 0xffffffff);
+    expect("disk controller: how many ports", home,
+           (~config_read(bdf, BUS_MASTER, 4) | 3) + 1 <= 32, 1);
+    config_write(bdf, BUS_MASTER, 4, 0);
+    expect("disk controller: ports nowhere", home, config_read(bdf, BUS_MASTER, 4), 1);
+    config_write(bdf, BUS_MASTER, 4, 0xd001);
+    expect("disk controller: other ports", home, config_read(bdf, BUS_MASTER, 4), 0xd001);
+    config_write(bdf, BUS_MASTER, 4, home);
+    expect("disk controller: its ports again", home, config_read(bdf, BUS_MASTER, 4), home);
 }
 
 /* Works: Dom0 drives its network card. */
@@ -329,6 +421,8 @@ void ports(void)
     /* VMware's: its version, with a magic number as the answer's sign. */
     expect("VMware's port", 0x5658, vmware_version() != VMWARE_MAGIC, 1);
     closed_port("A20", 0x92);
+    expect("keyboard controller: status", 0x64, inb(0x64), 0xff);
+    closed_port("keyboard controller: data", 0x60);
     /* Without the bit that starts it. */
     outb(2, 0xcf9);
     expect("reset", 0xcf9, inb(0xcf9), 0xff);

@@ -54,6 +54,13 @@ bool sevmon_bar_ok(const struct pci_dev *pdev, mfn_t start, mfn_t end);
 bool sevmon_msix_ok(const struct arch_msix *msix);
 
 /*
+ * Before Dom0 writes to a device's configuration, and with it perhaps where its
+ * ports are.  `reg` to `reg` + `bytes` - 1 are in one dword.
+ */
+bool sevmon_ports_ok(pci_sbdf_t sbdf, unsigned int reg, unsigned int bytes,
+                     uint32_t data);
+
+/*
  * The hardware domain has shut down for that reason (SHUTDOWN_*).  True: the
  * machine goes on, and the domain is paused as any other would be.
  */
@@ -89,6 +96,11 @@ static inline void sevmon_dom0_built(struct domain *d) {}
 static inline bool sevmon_bar_ok(const struct pci_dev *pdev, mfn_t start,
                                  mfn_t end) { return true; }
 static inline bool sevmon_msix_ok(const struct arch_msix *msix)
+{
+    return true;
+}
+static inline bool sevmon_ports_ok(pci_sbdf_t sbdf, unsigned int reg,
+                                   unsigned int bytes, uint32_t data)
 {
     return true;
 }
