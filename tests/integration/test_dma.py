@@ -75,6 +75,13 @@ class Dma(unittest.TestCase):
                                   self.console)
                 self.assertEqual(len(said), iommu == "none")
 
+    def test_with_iommu_that_leaves_devices_out(self):
+        """As the host may say in the firmware's table: not protected, and the IDS knows."""
+        _, status = self.attack("dma-bypass", "dom0-iommu=strict iommu=force",
+                                [*IOMMU, "-M", "default_bus_bypass_iommu=true"])
+        self.assertEqual(status.json["result"]["agent"]["iommu"], "none")
+        self.assertRegex(self.console, r"sevmon: \S+: a device that has no IOMMU")
+
     def test_with_iommu_in_relaxed_mode(self):
         """A PV Dom0's default: all RAM is the devices', and the IDS knows."""
         said, status = self.attack("dma-relaxed", "dom0-iommu=none iommu=force", IOMMU)

@@ -4,6 +4,7 @@
 #include <xen/iommu.h>
 #include <xen/lib.h>
 #include <xen/pci.h>
+#include <xen/pci_regs.h>
 #include <xen/string.h>
 #include <xen/version.h>
 
@@ -11,7 +12,12 @@
 #include <asm/p2m.h>
 #include <asm/processor.h>
 
+#include "../../../drivers/passthrough/amd/iommu.h"
+#include "../../../drivers/passthrough/vtd/dmar.h"
 #include "glue.h"
+
+#define CLASS_BRIDGE 0x06   /* of any kind */
+#define CLASS_IOMMU  0x0806
 
 /* AMD APM vol. 2, 15.34.10 and vol. 3, E.4.17. */
 #define MSR_SEV_STATUS     0xc0010131
@@ -46,6 +52,27 @@ uint64_t sevmon_c_bit_mask(void)
     return c_bit;
 }
 
+/* Does the firmware's table give it to an IOMMU?  Xen only says so if not. */
+static bool __init has_iommu(const struct pci_dev *pdev)
+{
+    return acpi_find_matched_drhd_unit(pdev) ||
+           find_iommu_for_device(pdev->seg, pdev->sbdf.bdf);
+}
+
+/* Bridges write nothing of their own; an IOMMU only what Xen tells it to. */
+static const char *__init escape_of(const struct pci_dev *pdev)
+{
+    uint16_t class = pci_conf_read16(pdev->sbdf, PCI_CLASS_DEVICE);
+
+    if ( sevmon_virtio_escapes(pdev->sbdf) )
+        return "a virtio device that no IOMMU confines";
+    if ( class >> 8 != CLASS_BRIDGE && class != CLASS_IOMMU &&
+         !has_iommu(pdev) )
+        return "a device that has no IOMMU";
+
+    return NULL;
+}
+
 /* Only of devices that are there at boot: the host would have to add others. */
 static bool __init has_escaping_device(const struct domain *d)
 {
@@ -53,12 +80,14 @@ static bool __init has_escaping_device(const struct domain *d)
     bool found = false;
 
     for_each_pdev ( d, pdev )
-        if ( sevmon_virtio_escapes(pdev->sbdf) )
-        {
-            printk("sevmon: %pp: a virtio device that no IOMMU confines\n",
-                   &pdev->sbdf);
-            found = true;
-        }
+    {
+        const char *escape = escape_of(pdev);
+
+        if ( !escape )
+            continue;
+        printk("sevmon: %pp: %s\n", &pdev->sbdf, escape);
+        found = true;
+    }
 
     return found;
 }
