@@ -347,11 +347,8 @@ class ProgramTests:
                     self.assertEqual(found["exit"], 0, found)
                     self.assertGreater(len(found["result"]["processes"]), 30)
                 code, _ = watch.stop()
-            # A host that stalls is told; nothing else may be, also not that the watch ended.
-            unknown = [event["error"]["message"] for event in watch.events("analysis")
-                       if event["exit"]]
-            self.assertEqual([text for text in unknown if "Xen made no list" not in text], [])
-            self.assertEqual(code, 3 if unknown else 0)
+            self.assertEqual([event for event in watch.events("analysis") if event["exit"]], [])
+            self.assertEqual(code, 0)
         finally:
             self.guest.shell(f"kill {pid}")
         self.check_that_nothing_stands()

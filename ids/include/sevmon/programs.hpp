@@ -84,9 +84,12 @@ class Programs {
   /// Load it if need be, and schedule it, in place of a schedule that it has. It has variables of
   /// its own, which those of run() are not. Schedule and results belong to the IDS's id: they
   /// outlive the channel, not the agent's boot.
-  /// @return kUsage: as run(), intervals; as load(); kUnsupported: a memory image; kRefused.
-  common::Result<void> schedule(std::span<const std::byte> image, std::span<const std::byte> input,
-                                const ProgramSchedule& schedule);
+  /// @return the agent's answer, whose time is when the schedule began, and whose domid that of its
+  ///         target; kUsage: as run(), intervals; as load(); kUnsupported: a memory image;
+  ///         kRefused.
+  common::Result<sevmon_response_head> schedule(std::span<const std::byte> image,
+                                                std::span<const std::byte> input,
+                                                const ProgramSchedule& schedule);
 
   /// @return kNotFound: no such program; errors of the channel. To have no schedule is no error.
   common::Result<void> unschedule(std::uint64_t name);

@@ -196,18 +196,20 @@ Result<ProgramRun> Programs::run(std::span<const std::byte> image, std::span<con
   return run;
 }
 
-Result<void> Programs::schedule(std::span<const std::byte> image, std::span<const std::byte> input,
-                                const ProgramSchedule& schedule) {
+Result<sevmon_response_head> Programs::schedule(std::span<const std::byte> image,
+                                                std::span<const std::byte> input,
+                                                const ProgramSchedule& schedule) {
   const auto run = run_head_of(image, input, sizeof(sevmon_schedule_head), schedule.run);
   if (!run) return run.error();
   const auto head = schedule_head_of(*run, schedule);
   if (!head) return head.error();
-  if (auto ok = load(image); !ok) return ok;
+  if (auto ok = load(image); !ok) return ok.error();
   const auto answer = ask(SEVMON_ITEM_PROGRAM_SCHEDULE, payload_of(*head, input), schedule.run);
   if (!answer) return answer.error();
   if (has_status(*answer, SEVMON_STATUS_UNSUPPORTED))
     return Error{ErrorCode::kUnsupported, "program: no schedules over a memory image"};
-  return has_status(*answer, SEVMON_STATUS_OK) ? Result<void>{} : Result<void>{refusal(*answer)};
+  if (!has_status(*answer, SEVMON_STATUS_OK)) return refusal(*answer);
+  return answer->head;
 }
 
 Result<void> Programs::unschedule(std::uint64_t name) {

@@ -84,7 +84,10 @@ Result<StandingFeed> StandingFeed::start(Channel& channel, std::span<const std::
   if (joined != nullptr) {
     feed.max_ = std::chrono::milliseconds{joined->max_ms};
   } else {
-    if (auto ok = programs.schedule(image, input, schedule); !ok) return ok.error();
+    const auto begun = programs.schedule(image, input, schedule);
+    if (!begun) return begun.error();
+    // By then the program may have been sent, and each request have waited for a slot of a watch.
+    feed.seen_ns_ = begun->time_ns;
     feed.is_ours_ = true;
   }
   return feed;

@@ -28,6 +28,7 @@ class ProgramsTest : public ::testing::Test, public Responder {
   }
 
   std::optional<Bytes> answer(std::span<const std::byte> frame) override {
+    host_.advance_ns(request_ns_);
     auto answer = agent_.frame(as_u8(frame), *work_);
     for (unsigned i = 0; answer.rc == -ERESTART; ++i) {
       if (i >= abandon_after_) return std::nullopt;
@@ -59,6 +60,7 @@ class ProgramsTest : public ::testing::Test, public Responder {
   tests::FakeAgent agent_{host_};
   std::unique_ptr<sevmon_work> work_ = std::make_unique<sevmon_work>();
   unsigned abandon_after_ = ~0u;
+  std::uint64_t request_ns_ = 0;  // that go by until one is answered
   Attack attack_;
   ChannelOptions options_;
   std::unique_ptr<Channel> channel_;

@@ -186,6 +186,8 @@ TEST_F(StandingTest, RunsThatSawNothingEndNoGap) {
 
 class StandingFeedTest : public StandingTest {
  protected:
+  StandingFeedTest() { request_ns_ = 1'000'000; }
+
   Result<StandingFeed> start(StandingFeed::Use use = StandingFeed::Use::kTakeOver) {
     return StandingFeed::start(*channel_, bytes(image_), text("ours"), every(100, 200), use);
   }
@@ -317,6 +319,15 @@ TEST_F(StandingFeedTest, TellsThatNotEvenTheFirstRunCame) {
   ASSERT_EQ(gaps.size(), 1u);
   EXPECT_EQ(gaps[0].after, 0u);
   EXPECT_TRUE(gaps[0].is_open);
+}
+
+/// To send a program takes requests, each of which waits for a slot of the watch.
+TEST_F(StandingFeedTest, TimeBeforeTheScheduleIsNoGap) {
+  request_ns_ = 600'000'000;
+  auto feed = *start();
+  EXPECT_TRUE(feed.collect()->gaps.empty());
+  ticks(1);
+  EXPECT_TRUE(feed.collect()->gaps.empty());
 }
 
 TEST_F(StandingFeedTest, CountsRunsThatDidNotTakePlace) {
