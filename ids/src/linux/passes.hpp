@@ -15,6 +15,7 @@
 
 #include <sevmon/listing.hpp>
 #include <sevmon/result.hpp>
+#include <sevmon/text.hpp>
 #include <sevmon/units.hpp>
 
 // Lists are made again until they can be relied on. A `List` has entries, notes with a kind and an
@@ -116,16 +117,24 @@ inline void wait_to_settle(std::chrono::microseconds least) {
 /// `run_pass()` until a pass does not contradict itself, and shows nothing hidden or something is
 /// sure to be. Where something looks hidden, `options.settle` goes by until the next pass: what
 /// comes or goes during a pass is seen by one way and not by the other. A list that is torn may
-/// lack entries; what is sure to be hidden is hidden all the same.
+/// lack entries; what is sure to be hidden is hidden all the same, also where a later pass cannot
+/// be made any more: that list is torn.
 template <typename List, typename Options, typename RunPass>
 common::Result<List> list_until_stable(const Options& options, RunPass run_pass) {
   HiddenHistory* history = nullptr;
   if constexpr (requires { options.history; }) history = options.history;
   Sightings<typename decltype(List::notes)::value_type> sightings{history};
   ProgramUse use;
+  List latest;
   for (unsigned passes = 1;; ++passes) {
     common::Result<ListPass<List>> pass = run_pass();
-    if (!pass) return pass.error();
+    if (!pass && !sightings.is_any_sure()) return pass.error();
+    if (!pass) {
+      sightings.put(latest.notes);
+      auto& tear = latest.notes.emplace_back();
+      tear.text = "the list could not be finished: " + escape(pass.error().message());
+      return latest;
+    }
     auto& list = pass->list;
     list.passes = passes;
     list.program = use += list.program;
@@ -141,6 +150,8 @@ common::Result<List> list_until_stable(const Options& options, RunPass run_pass)
       return std::move(list);
     }
     if (looks_hidden) wait_to_settle(options.settle);
+    latest = std::move(list);
+    latest.consistency = Consistency::kTorn;
   }
 }
 

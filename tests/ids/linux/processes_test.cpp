@@ -611,5 +611,44 @@ TEST(HostileProcesses, UnmappedTable) {
   expect_torn(guest);
 }
 
+/// Nobody answers any more.
+class LostMemory final : public Memory {
+ public:
+  common::Result<void> fetch(std::span<const Range>) override { return lost(); }
+  common::Result<std::vector<std::byte>> read(Range) override { return lost(); }
+  common::Result<std::uint64_t> read_uint(common::Gva, std::uint32_t) override { return lost(); }
+  common::Result<std::string> read_string(common::Gva, std::uint32_t) override { return lost(); }
+
+ private:
+  static common::Error lost() { return {common::ErrorCode::kConnect, "lost"}; }
+};
+
+/// Who finds nothing more to lose can end the connection instead.
+TEST(Processes, WhatIsSureIsToldAlsoIfTheListCannotBeFinished) {
+  Guest guest;
+  guest.add_usual();
+  guest.processes.insert(700, 0);
+  HiddenHistory history;
+  EXPECT_EQ(guest.list({.history = &history}).consistency, Consistency::kRetried);
+
+  // Torn besides: it is made again.
+  guest.processes.insert(900, guest.processes.bytes.get(guest.processes.slot(3)));
+  unsigned epochs = 0;
+  auto kernel = Kernel{guest.processes.info, Root{}, kSlide, [&]() -> std::unique_ptr<Memory> {
+                         if (++epochs > 1) return std::make_unique<LostMemory>();
+                         return std::make_unique<FakeMemory>(guest.processes.bytes, guest.waves);
+                       }};
+  ProcessOptions options{.history = &history};
+  options.settle = std::chrono::milliseconds{0};
+  const auto list = list_processes(kernel, options);
+  ASSERT_TRUE(list) << list.error().message();
+  EXPECT_EQ(list->consistency, Consistency::kTorn);
+  EXPECT_EQ(list->passes, 1u);
+  EXPECT_FALSE(list->processes.empty());
+  EXPECT_EQ(std::ranges::count(list->notes, Kind::kHiddenFromPids, &ProcessNote::kind), 1);
+  EXPECT_EQ(list->notes.back().kind, Kind::kTear);
+  EXPECT_NE(list->notes.back().text.find("could not be finished"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace sevmon::ids
