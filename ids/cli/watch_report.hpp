@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <string>
 
@@ -39,7 +40,7 @@ class WatchReport {
   const bool has_journal_;
   std::mutex mutex_;
   int findings_ = kExitOk;
-  bool is_broken_ = false;
+  std::atomic<bool> is_broken_ = false;  // read by who only waits
 };
 
 /// For the document at the end.
