@@ -14,8 +14,8 @@ namespace sevmon::cli {
 Json to_json(const ids::ProcessList& list, const ids::Kernel& kernel);
 /// "hidden-from-pids: pid 7 at 0x…: …"
 std::string describe(const ids::ProcessNote& note);
-/// kExitUnknown when the list is torn, kExitFindings when it has hidden processes or
-/// the methods differ.
+/// kExitFindings when it has hidden processes or the methods differ, also if it is torn; else
+/// kExitUnknown when it is torn.
 int exit_code(const ids::ProcessList& list);
 
 }  // namespace sevmon::cli
