@@ -57,6 +57,10 @@ Json to_json(const ProcessList& list, const ids::Kernel& kernel) {
   Json result;
   result["kernel"] = to_json(kernel);
   put_how(result, list);
+  if (list.standing) {
+    result["number"] = list.standing->number;
+    result["age_ns"] = list.standing->age_ns;
+  }
   result["boot_unix_ns"] = list.boot_unix_ns ? Json(*list.boot_unix_ns) : Json();
   auto& processes = result["processes"] = Json::array();
   for (const auto& process : list.processes) processes.push_back(process_json(process, list));

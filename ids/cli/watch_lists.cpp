@@ -66,7 +66,7 @@ void WatchLists::run() {
     const auto list = make_list();
     lock.lock();
     if (list)
-      report_.processes(*list, *kernel_);
+      report_.processes(*list, *kernel_, options_.period);
     else if (!is_over_)
       report_.unfinished("ps", list.error());
     // One of Xen's lists is waited for where there is none.

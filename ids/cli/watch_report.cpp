@@ -45,6 +45,17 @@ const char* name(Type type) {
   return "answer";
 }
 
+// So many times the time between lists: as if it were of now.
+constexpr int kFewPeriods = 3;
+
+bool is_old(const ids::StandingOrigin& origin, std::chrono::milliseconds period) {
+  return std::chrono::nanoseconds{origin.age_ns} > kFewPeriods * period;
+}
+
+std::string seconds(std::uint64_t ns) {
+  return std::to_string(ns / 1'000'000'000) + " s";
+}
+
 template <typename Values>
 Json by_alert(const Values& values) {
   Json json = Json::object();
@@ -85,10 +96,13 @@ void WatchReport::event(const WatchEvent& event) {
   emit(level, head, event.text, std::move(json));
 }
 
-void WatchReport::processes(const ids::ProcessList& list, const ids::Kernel& kernel) {
+void WatchReport::processes(const ids::ProcessList& list, const ids::Kernel& kernel,
+                            std::chrono::milliseconds period) {
   const int code = exit_code(list);
   std::string text = std::to_string(list.processes.size()) + " processes, " +
                      std::string{ids::name(list.consistency)};
+  if (list.standing && is_old(*list.standing, period))
+    text += ", as they were " + seconds(list.standing->age_ns) + " ago";
   for (const auto& note : list.notes) text += "; " + describe(note);
   emit(code == kExitOk ? Level::kNotice : Level::kAlert, code == kExitOk ? "ps" : "alert ps", text,
        {{"event", "analysis"},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <string>
 
@@ -20,8 +21,9 @@ class WatchReport {
   WatchReport(Output& output, bool is_verbose);
 
   void event(const ids::WatchEvent& event);
-  /// A process list that was finished; its findings.
-  void processes(const ids::ProcessList& list, const ids::Kernel& kernel);
+  /// A process list that was finished; its findings. One is due every `period`.
+  void processes(const ids::ProcessList& list, const ids::Kernel& kernel,
+                 std::chrono::milliseconds period);
   /// An analysis that was not.
   void unfinished(const std::string& analysis, const common::Error& error);
 

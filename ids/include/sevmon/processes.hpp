@@ -43,6 +43,12 @@ struct ProcessNote {
   std::string text;       // for people; escaped
 };
 
+/// The run of a standing program that a list was made of.
+struct StandingOrigin {
+  std::uint64_t number = 0;
+  std::uint64_t age_ns = 0;  // from its start until it was collected, by the host's clock
+};
+
 struct ProcessList {
   std::vector<Process> processes;  // by pid, then by address
   std::vector<ProcessNote> notes;  // of the last pass; hidden ones of all, if two of them agreed
@@ -51,6 +57,7 @@ struct ProcessList {
   unsigned passes = 0;
   std::optional<std::int64_t> boot_unix_ns;  // wall-clock time of boot, as the kernel keeps it
   ProgramUse program;                        // of all passes
+  std::optional<StandingOrigin> standing;    // of the last pass; none: it was not said
 };
 
 struct ProcessOptions {
