@@ -82,6 +82,7 @@ Result<Settings> take_flags(const Flags& flags, const Options& options, common::
                   set_time(settings.lists.period, flags.ps, "time between process lists"),
                   set_method(settings, flags)})
     if (!ok) return ok.error();
+  settings.lists.interval = watch.interval;
   if (watch.interval < kMinInterval) return Error{ErrorCode::kUsage, "an interval below 10ms"};
   watch.silence = std::max(watch.silence, 2 * watch.interval + 2 * watch.deadline);
   if (auto ok = set_time(watch.silence, flags.silence, "silence"); !ok) return ok.error();
@@ -176,9 +177,13 @@ Result<int> run(Session& session, const Flags& flags) {
                    [&](const auto& event) { report.event(event); }};
   std::optional<WatchLists> lists;
   if (!kernels.empty()) lists.emplace(watch.channel(), std::move(kernels), settings->lists, report);
-  const auto totals = watch.run([&] {
-    if (lists) lists->end();
-  });
+  const auto totals = watch.run(
+      [&] {
+        if (lists) lists->end();
+      },
+      [&] {
+        if (lists) lists->look(clock.now());
+      });
   if (lists) lists->stop();
   if (lists && lists->feed()) end_lists(session, *lists->feed());
   session.output.result() = to_json(totals);

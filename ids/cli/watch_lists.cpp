@@ -15,6 +15,9 @@ using common::Result;
 using ids::ListMethod;
 using ids::ProcessList;
 
+// Each of them takes one of the watch's slots. A target can make up as many as it likes.
+constexpr std::uint32_t kMaxStrays = 256;
+
 ids::ProgramSchedule schedule_of(const WatchListOptions& options, const ids::Kernel& kernel) {
   ids::ProgramSchedule schedule{.min = options.period / 2, .max = options.period * 3 / 2};
   schedule.run.domain = options.domain;
@@ -42,7 +45,12 @@ WatchLists::WatchLists(ids::Channel& channel, std::vector<const ids::KernelInfo*
       kernels_{std::move(kernels)},
       options_{options},
       report_{report},
+      clock_{options.period, options.interval, std::chrono::steady_clock::now()},
       thread_{[this] { run(); }} {}
+
+void WatchLists::look(ListClock::TimePoint now) {
+  if (const auto overdue = clock_.look(now)) report_.unfinished("ps", *overdue);
+}
 
 void WatchLists::end() {
   {
@@ -64,6 +72,7 @@ void WatchLists::run() {
   while (!over_.wait_until(lock, next, [this] { return is_over_; })) {
     lock.unlock();
     const auto list = make_list();
+    if (list) clock_.finished(std::chrono::steady_clock::now());
     lock.lock();
     if (list)
       report_.processes(*list, *kernel_, options_.period);
@@ -107,6 +116,7 @@ Result<ProcessList> WatchLists::make_list() {
   ids::ProcessOptions options;
   options.boot_unix_ns = boot_unix_ns_;
   options.history = &history_;
+  options.max_strays = kMaxStrays;
   if (options_.method == ListMethod::kStanding)
     options.run_program = [this](std::span<const std::byte> input) { return next_run(input); };
   auto list = ids::list_processes(*kernel_, options);

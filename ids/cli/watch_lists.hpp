@@ -15,12 +15,14 @@
 #include <sevmon/process_program.hpp>
 #include <sevmon/processes.hpp>
 
+#include "list_clock.hpp"
 #include "watch_report.hpp"
 
 namespace sevmon::cli {
 
 struct WatchListOptions {
   std::chrono::milliseconds period{};
+  std::chrono::milliseconds interval{};  // of the watch's requests
   /// kPages: read page by page, every period. kStanding: Xen makes lists by itself, after half to
   /// one and a half periods each time, and the watch fetches them.
   ids::ListMethod method = ids::ListMethod::kPages;
@@ -37,6 +39,9 @@ class WatchLists {
   ~WatchLists() { stop(); }
   WatchLists(const WatchLists&) = delete;
   WatchLists& operator=(const WatchLists&) = delete;
+
+  /// Tell when no list was finished for too long. From any thread, now and then.
+  void look(ListClock::TimePoint now);
 
   /// From now on nothing is reported that could not be finished. From any thread; does not wait.
   void end();
@@ -57,6 +62,7 @@ class WatchLists {
   const std::vector<const ids::KernelInfo*> kernels_;
   const WatchListOptions options_;
   WatchReport& report_;
+  ListClock clock_;
   std::optional<ids::Kernel> kernel_;
   std::array<std::uint8_t, SEVMON_ID_BYTES> attached_to_{};
   std::optional<std::int64_t> boot_unix_ns_;

@@ -99,9 +99,10 @@ class Watch {
 
   /// Until max_slots, max_duration, or the clock says so. Calls `report` from this thread and from
   /// one of its own, never from both at once; it must not throw. At the end tells the agent, in the
-  /// last slot, that the connection is over. `at_end`, which must not throw, is called before what
-  /// other threads ask fails for it.
-  WatchTotals run(const std::function<void()>& at_end = {});
+  /// last slot, that the connection is over. `at_slot` is called before each slot, and `at_end`
+  /// before what other threads ask fails for it; they must not throw.
+  WatchTotals run(const std::function<void()>& at_end = {},
+                  const std::function<void()>& at_slot = {});
 
   /// For analyses in other threads, while run() runs: what is asked here waits for its slots. A
   /// request whose answer is lost is asked again, three times in all; one of before a reboot is

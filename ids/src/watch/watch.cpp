@@ -257,7 +257,7 @@ Channel& Watch::channel() {
   return impl_->slots;
 }
 
-WatchTotals Watch::run(const std::function<void()>& at_end) {
+WatchTotals Watch::run(const std::function<void()>& at_end, const std::function<void()>& at_slot) {
   auto& self = *impl_;
   const auto& options = self.options;
   const auto start = self.clock.now();
@@ -278,6 +278,7 @@ WatchTotals Watch::run(const std::function<void()>& at_end) {
   auto slot = start;
   while (slot < end && (options.max_slots == 0 || totals.slots < options.max_slots) &&
          self.clock.wait_until(slot)) {
+    if (at_slot) at_slot();
     self.use_slot();
     // The slots that passed meanwhile are not caught up with: no bursts.
     const auto passed = std::max<std::int64_t>((self.clock.now() - slot) / options.interval, 0);

@@ -156,6 +156,13 @@ TEST_F(WatchTest, EndsWhenTheClockSaysSoOrItsTimeIsOver) {
   EXPECT_EQ(make().run().slots, 10u);
 }
 
+TEST_F(WatchTest, SaysWhenASlotComesAndWhenItIsOver) {
+  std::size_t slots = 0, at_end = 0;
+  make().run([&] { at_end = slots; }, [&] { ++slots; });
+  EXPECT_EQ(slots, 20u);
+  EXPECT_EQ(at_end, 20u);
+}
+
 TEST_F(WatchTest, SlotsThatPassAreCountedAndNotCaughtUpWith) {
   script_.on_request = [&](const Request&) {
     if (script_.sent_at.size() == 3) script_.clock.pass(milliseconds{450});
