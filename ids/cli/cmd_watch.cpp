@@ -137,13 +137,13 @@ int exit_code(const ids::WatchTotals& totals, const WatchReport& report) {
 }
 
 /// Xen makes no more lists. The watch's own connection is closed by now.
-void end_lists(Session& session, const ids::StandingFeed& feed) {
+void end_lists(Session& session, WatchLists& lists) {
   const auto channel = session.channel();
-  const auto ended = channel ? feed.end(**channel) : Result<void>{channel.error()};
+  const auto ended = channel ? lists.end_feed(**channel) : Result<void>{channel.error()};
   if (!ended)
     session.output.warn("Xen goes on making lists: " + ended.error().message() +
                         "; end it with `sevmon program unschedule " +
-                        ids::hex_address(feed.name()) + "`");
+                        ids::hex_address(lists.feed()->name()) + "`");
 }
 
 Result<int> run(Session& session, const Flags& flags) {
@@ -185,7 +185,7 @@ Result<int> run(Session& session, const Flags& flags) {
         if (lists) lists->look(clock.now());
       });
   if (lists) lists->stop();
-  if (lists && lists->feed()) end_lists(session, *lists->feed());
+  if (lists && lists->feed()) end_lists(session, *lists);
   session.output.result() = to_json(totals);
   session.output.line(describe(totals));
   return exit_code(totals, report);

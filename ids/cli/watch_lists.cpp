@@ -17,6 +17,8 @@ using ids::ProcessList;
 
 // Each of them takes one of the watch's slots. A target can make up as many as it likes.
 constexpr std::uint32_t kMaxStrays = 256;
+// What is asked at the end of a watch.
+constexpr std::chrono::seconds kMaxEnd{5};
 
 ids::ProgramSchedule schedule_of(const WatchListOptions& options, const ids::Kernel& kernel) {
   ids::ProgramSchedule schedule{.min = options.period / 2, .max = options.period * 3 / 2};
@@ -144,11 +146,14 @@ Result<void> WatchLists::collect() {
   if (!feed_) {
     const auto program = ids::ProcessProgram::link(*kernel_);
     if (!program) return program.error();
-    auto feed = ids::StandingProcesses::schedule(
-        channel_, *program, schedule_of(options_, *kernel_), ids::StandingFeed::Use::kTakeOver);
-    if (!feed) return feed.error();
-    feed_ = *std::move(feed);
+    feed_.emplace(channel_,
+                  ids::StandingProcesses::order(*program, schedule_of(options_, *kernel_)),
+                  ids::StandingFeed::Use::kTakeOver);
+    is_started_ = false;
   }
+  if (!is_started_)
+    if (auto ok = feed_->start(); !ok) return ok;
+  is_started_ = true;
   auto news = feed_->collect();
   if (!news) return news.error();
   for (const auto& gap : news->gaps) report_.unfinished("ps", describe(gap));
@@ -156,9 +161,15 @@ Result<void> WatchLists::collect() {
     report_.unfinished("ps", {ErrorCode::kTooLarge,
                               std::to_string(news->skipped) +
                                   " lists were not made: results of earlier ones waited too long"});
+  if (!news->runs.empty()) feed_->looked_at(news->runs.back().head.number);
   runs_.insert(runs_.end(), std::make_move_iterator(news->runs.begin()),
                std::make_move_iterator(news->runs.end()));
   return {};
+}
+
+Result<void> WatchLists::end_feed(ids::Channel& channel) {
+  channel_.use(channel, std::chrono::steady_clock::now() + kMaxEnd);
+  return feed_->end();
 }
 
 }  // namespace sevmon::cli

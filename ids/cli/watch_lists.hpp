@@ -16,6 +16,7 @@
 #include <sevmon/processes.hpp>
 
 #include "list_clock.hpp"
+#include "switched_channel.hpp"
 #include "watch_report.hpp"
 
 namespace sevmon::cli {
@@ -49,6 +50,8 @@ class WatchLists {
   void stop();
   /// Xen's own lists that nobody will fetch any more; after stop().
   const std::optional<ids::StandingFeed>& feed() const { return feed_; }
+  /// Xen makes no more, and keeps none. `channel`: another one to the same agent.
+  common::Result<void> end_feed(ids::Channel& channel);
 
  private:
   void run();
@@ -58,7 +61,7 @@ class WatchLists {
   common::Result<ids::ProgramRun> next_run(std::span<const std::byte> input);
   common::Result<void> collect();
 
-  ids::Channel& channel_;
+  SwitchedChannel channel_;
   const std::vector<const ids::KernelInfo*> kernels_;
   const WatchListOptions options_;
   WatchReport& report_;
@@ -68,6 +71,7 @@ class WatchLists {
   std::optional<std::int64_t> boot_unix_ns_;
   ids::HiddenHistory history_;
   std::optional<ids::StandingFeed> feed_;
+  bool is_started_ = false;
   std::deque<ids::StandingRun> runs_;  // that no list was made of yet
   std::mutex mutex_;
   std::condition_variable over_;

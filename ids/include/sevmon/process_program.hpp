@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -33,14 +34,13 @@ class ProcessProgram : public ListProgram {
 /// then that schedule stays, and so do its results. Uses the channel, which must outlive it.
 class StandingProcesses {
  public:
-  /// A schedule in `schedule`'s intervals. @return as StandingFeed::start().
-  static common::Result<StandingFeed> schedule(Channel& channel, const ProcessProgram& program,
-                                               ProgramSchedule schedule, StandingFeed::Use use);
+  /// For a feed in `schedule`'s intervals.
+  static StandingOrder order(const ProcessProgram& program, ProgramSchedule schedule);
   /// @return kTooLarge when `input`, a list's for its program, asks for what comes after a full
   ///         result: nobody can have a schedule's runs go on with that.
   static common::Result<void> check_input(std::span<const std::byte> input);
 
-  /// @return as schedule().
+  /// A schedule in `schedule`'s intervals. @return as StandingFeed::start().
   static common::Result<StandingProcesses> start(Channel& channel, const ProcessProgram& program,
                                                  const ProgramSchedule& schedule);
   StandingProcesses(StandingProcesses&& other) noexcept;
@@ -59,12 +59,10 @@ class StandingProcesses {
   void restart() { runs_.clear(); }
 
  private:
-  StandingProcesses(Channel& channel, StandingFeed feed)
-      : channel_{&channel}, feed_{std::move(feed)} {}
+  explicit StandingProcesses(StandingFeed feed) : feed_{std::move(feed)} {}
   common::Result<void> wait();
 
-  Channel* channel_;  // none: moved from
-  StandingFeed feed_;
+  std::optional<StandingFeed> feed_;  // none: moved from
   std::vector<StandingRun> runs_;
 };
 

@@ -21,12 +21,12 @@ constexpr unsigned kQuietIntervals = 4;
 
 }  // namespace
 
-Result<StandingFeed> StandingProcesses::schedule(Channel& channel, const ProcessProgram& program,
-                                                 ProgramSchedule schedule, StandingFeed::Use use) {
+StandingOrder StandingProcesses::order(const ProcessProgram& program, ProgramSchedule schedule) {
   schedule.run.budget = SEVMON_PROCESSES_BUDGET;
+  const auto image = std::as_bytes(std::span{program.image().bytes});
   const sevmon_processes_input from_the_beginning{};
-  return StandingFeed::start(channel, std::as_bytes(std::span{program.image().bytes}),
-                             common::bytes_of(from_the_beginning), schedule, use);
+  const auto input = common::bytes_of(from_the_beginning);
+  return {{image.begin(), image.end()}, {input.begin(), input.end()}, schedule};
 }
 
 Result<void> StandingProcesses::check_input(std::span<const std::byte> input) {
@@ -38,27 +38,30 @@ Result<void> StandingProcesses::check_input(std::span<const std::byte> input) {
 
 Result<StandingProcesses> StandingProcesses::start(Channel& channel, const ProcessProgram& program,
                                                    const ProgramSchedule& schedule) {
-  auto feed = StandingProcesses::schedule(channel, program, schedule, StandingFeed::Use::kJoin);
-  if (!feed) return feed.error();
-  return StandingProcesses{channel, *std::move(feed)};
+  StandingFeed feed{channel, order(program, schedule), StandingFeed::Use::kJoin};
+  if (auto ok = feed.start(); !ok) {
+    // The agent may have scheduled it, and the answer be lost.
+    static_cast<void>(feed.end());
+    return ok.error();
+  }
+  return StandingProcesses{std::move(feed)};
 }
 
 StandingProcesses::StandingProcesses(StandingProcesses&& other) noexcept
-    : channel_{std::exchange(other.channel_, nullptr)},
-      feed_{std::move(other.feed_)},
-      runs_{std::move(other.runs_)} {}
+    : feed_{std::exchange(other.feed_, std::nullopt)}, runs_{std::move(other.runs_)} {}
 
 StandingProcesses::~StandingProcesses() {
   // The agent may be gone by now, and with it the schedule: there is nobody to tell.
-  if (channel_ != nullptr) static_cast<void>(feed_.end(*channel_));
+  if (feed_) static_cast<void>(feed_->end());
 }
 
 Result<void> StandingProcesses::wait() {
-  const auto quiet = kQuietIntervals * feed_.max();
+  const auto quiet = kQuietIntervals * feed_->max();
   std::this_thread::sleep_for(quiet);
-  auto news = feed_.collect();
+  auto news = feed_->collect();
   if (!news) return news.error();
   runs_ = std::move(news->runs);
+  if (!runs_.empty()) feed_->looked_at(runs_.back().head.number);
   if (!runs_.empty()) return {};
   return Error{ErrorCode::kTimeout,
                "the standing program gave no result in " + std::to_string(quiet.count()) + " ms"};
