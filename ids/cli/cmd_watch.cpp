@@ -33,6 +33,9 @@ constexpr milliseconds kMaxTime = std::chrono::hours{24 * 3650};
 // Of Xen's own lists: half of it is at least four pauses, one and a half of it a day at most.
 constexpr milliseconds kMinStanding{400};
 constexpr milliseconds kMaxStanding = std::chrono::hours{16};
+// At the end: an answer, the few of a handshake, and all lists together. systemd waits for 30 s.
+constexpr milliseconds kEndAnswer{2000};
+constexpr milliseconds kEndLists{5000};
 
 struct Flags {
   std::string interval, deadline, silence, duration, ps;
@@ -136,14 +139,20 @@ int exit_code(const ids::WatchTotals& totals, const WatchReport& report) {
   return has_alerts ? kExitFindings : report.findings();
 }
 
-/// Xen makes no more lists. The watch's own connection is closed by now.
-void end_lists(Session& session, WatchLists& lists) {
-  const auto channel = session.channel();
-  const auto ended = channel ? lists.end_feed(**channel) : Result<void>{channel.error()};
+/// Xen makes no more lists, and those that it has left are looked at. The watch's own connection is
+/// closed by now. A relay that keeps everything back must not keep the summary back, too.
+void end_lists(Session& session, const ids::WatchOptions& watch, WatchLists& lists) {
+  ids::ChannelOptions options;
+  options.size_class = watch.size_class;
+  options.answer_timeout = std::min(watch.deadline, kEndAnswer);
+  const auto channel = session.open_channel(options);
+  if (!channel) lists.tell_left(channel.error());
+  const auto ended = channel ? lists.finish(**channel, std::chrono::steady_clock::now() + kEndLists)
+                             : Result<void>{channel.error()};
   if (!ended)
     session.output.warn("Xen goes on making lists: " + ended.error().message() +
                         "; end it with `sevmon program unschedule " +
-                        ids::hex_address(lists.feed()->name()) + "`");
+                        ids::hex_address(lists.name()) + "`");
 }
 
 Result<int> run(Session& session, const Flags& flags) {
@@ -176,7 +185,9 @@ Result<int> run(Session& session, const Flags& flags) {
   ids::Watch watch{settings->watch, connect, clock,
                    [&](const auto& event) { report.event(event); }};
   std::optional<WatchLists> lists;
-  if (!kernels.empty()) lists.emplace(watch.channel(), std::move(kernels), settings->lists, report);
+  if (!kernels.empty())
+    lists.emplace(watch.channel(), list_source(std::move(kernels), settings->lists.domain),
+                  settings->lists, report);
   const auto totals = watch.run(
       [&] {
         if (lists) lists->end();
@@ -185,7 +196,8 @@ Result<int> run(Session& session, const Flags& flags) {
         if (lists) lists->look(clock.now());
       });
   if (lists) lists->stop();
-  if (lists && lists->feed()) end_lists(session, *lists);
+  if (lists && lists->is_standing()) end_lists(session, settings->watch, *lists);
+  if (lists) lists->tell_if_none();
   session.output.result() = to_json(totals);
   session.output.line(describe(totals));
   return exit_code(totals, report);

@@ -5,10 +5,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <thread>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include <sevmon/processes.hpp>
 
 #include "list_clock.hpp"
+#include "standing_runs.hpp"
 #include "switched_channel.hpp"
 #include "watch_report.hpp"
 
@@ -30,39 +30,63 @@ struct WatchListOptions {
   common::DomId domain{};
 };
 
+/// Where its lists come from.
+struct WatchListSource {
+  std::function<common::Result<ids::Kernel>(ids::Channel&)> attach;
+  /// With kStanding: what Xen is to run.
+  std::function<common::Result<ids::StandingOrder>(const ids::Kernel&, const ids::ProgramSchedule&)>
+      order;
+};
+/// Of a domain that runs one of `kernels`, which must outlive it.
+WatchListSource list_source(std::vector<const ids::KernelInfo*> kernels, common::DomId domain);
+
 /// The process lists of a watch, in a thread of its own: what it asks waits for the watch's slots.
 class WatchLists {
  public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
   /// Everything that is referred to must outlive it.
-  WatchLists(ids::Channel& channel, std::vector<const ids::KernelInfo*> kernels,
-             const WatchListOptions& options, WatchReport& report);
+  WatchLists(ids::Channel& channel, WatchListSource source, const WatchListOptions& options,
+             WatchReport& report);
   /// The watch must have ended, or what is asked last waits for a slot.
   ~WatchLists() { stop(); }
   WatchLists(const WatchLists&) = delete;
   WatchLists& operator=(const WatchLists&) = delete;
 
   /// Tell when no list was finished for too long. From any thread, now and then.
-  void look(ListClock::TimePoint now);
+  void look(TimePoint now);
 
   /// From now on nothing is reported that could not be finished. From any thread; does not wait.
   void end();
   /// And the thread is gone.
   void stop();
-  /// Xen's own lists that nobody will fetch any more; after stop().
-  const std::optional<ids::StandingFeed>& feed() const { return feed_; }
-  /// Xen makes no more, and keeps none. `channel`: another one to the same agent.
-  common::Result<void> end_feed(ids::Channel& channel);
+  /// Does Xen perhaps make lists, or keep some? After stop().
+  bool is_standing() const { return runs_ && runs_->is_scheduled(); }
+  /// The program that makes them.
+  std::uint64_t name() const { return runs_->name(); }
+  /// Xen makes no more, and lists are made of what it has left, over `channel`, until the time is
+  /// up. What no list was made of stays in Xen, and that is told. After stop(), if is_standing().
+  /// @return whether Xen has ended it.
+  common::Result<void> finish(ids::Channel& channel, TimePoint until);
+  /// Tell that what is left could not be looked at.
+  void tell_left(const common::Error& error);
+  /// Tell if it never finished any; at the very end.
+  void tell_if_none();
 
  private:
   void run();
-  bool pause();
+  std::chrono::milliseconds list_once();
+  void drain();
+  bool is_over();
+  bool pause(std::chrono::milliseconds time);
   common::Result<void> attach();
+  common::Result<void> schedule();
   common::Result<ids::ProcessList> make_list();
-  common::Result<ids::ProgramRun> next_run(std::span<const std::byte> input);
-  common::Result<void> collect();
+  common::Result<ids::ProcessList> list_attached();
+  void report(const ids::ProcessList& list);
 
   SwitchedChannel channel_;
-  const std::vector<const ids::KernelInfo*> kernels_;
+  const WatchListSource source_;
   const WatchListOptions options_;
   WatchReport& report_;
   ListClock clock_;
@@ -70,9 +94,9 @@ class WatchLists {
   std::array<std::uint8_t, SEVMON_ID_BYTES> attached_to_{};
   std::optional<std::int64_t> boot_unix_ns_;
   ids::HiddenHistory history_;
-  std::optional<ids::StandingFeed> feed_;
-  bool is_started_ = false;
-  std::deque<ids::StandingRun> runs_;  // that no list was made of yet
+  std::optional<StandingRuns> runs_;
+  bool is_set_back_ = false;
+  unsigned passes_ = 0;  // over Xen's runs, of the list that is not finished
   std::mutex mutex_;
   std::condition_variable over_;
   bool is_over_ = false;
