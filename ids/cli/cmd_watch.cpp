@@ -3,9 +3,12 @@
 #include <ctime>
 
 #include <algorithm>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -94,7 +97,8 @@ Result<Settings> take_flags(const Flags& flags, const Options& options, common::
   return settings;
 }
 
-/// Ends with SIGTERM and SIGINT, which must be blocked in every thread.
+/// Ends with SIGTERM or SIGINT, which must be blocked in every thread. A second one ends the
+/// process at once, whatever it waits for.
 class SignalClock : public ids::WatchClock {
  public:
   explicit SignalClock(const WatchReport& report) : report_{report} {
@@ -102,35 +106,53 @@ class SignalClock : public ids::WatchClock {
     sigaddset(&signals_, SIGTERM);
     sigaddset(&signals_, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals_, &before_);
+    thread_ = std::thread{[this] { take_signals(); }};
   }
-  ~SignalClock() override { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  ~SignalClock() override {
+    bool is_waiting = false;
+    {
+      const std::lock_guard lock{mutex_};
+      is_waiting = !is_over_;
+      is_gone_ = true;
+    }
+    changed_.notify_all();
+    // To that thread alone, where it is blocked until it has been waited for.
+    if (is_waiting) pthread_kill(thread_.native_handle(), SIGTERM);
+    thread_.join();
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
   SignalClock(const SignalClock&) = delete;
   SignalClock& operator=(const SignalClock&) = delete;
 
   TimePoint now() override { return std::chrono::steady_clock::now(); }
 
   bool wait_until(TimePoint time) override {
-    while (!is_over_ && !report_.is_broken()) {
-      const auto left = std::max(time - now(), std::chrono::steady_clock::duration::zero());
-      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
-      const timespec timeout{.tv_sec = static_cast<time_t>(seconds.count()),
-                             .tv_nsec = static_cast<long>((left - seconds).count())};
-      if (sigtimedwait(&signals_, nullptr, &timeout) > 0) {
-        is_over_ = true;
-        // A second one does not wait for the last answer.
-        pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-      } else if (now() >= time) {
-        return true;
-      }
-    }
-    return false;
+    std::unique_lock lock{mutex_};
+    if (report_.is_broken()) return false;
+    return !changed_.wait_until(lock, time, [this] { return is_over_; }) && !report_.is_broken();
   }
 
  private:
+  void take_signals() {
+    int number = 0;
+    sigwait(&signals_, &number);
+    std::unique_lock lock{mutex_};
+    if (is_gone_) return;
+    is_over_ = true;
+    changed_.notify_all();
+    // The next one does what it would have done without this clock.
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    changed_.wait(lock, [this] { return is_gone_; });
+  }
+
   const WatchReport& report_;
   sigset_t signals_{};
   sigset_t before_{};
+  std::mutex mutex_;
+  std::condition_variable changed_;
   bool is_over_ = false;
+  bool is_gone_ = false;
+  std::thread thread_;
 };
 
 int exit_code(const ids::WatchTotals& totals, const WatchReport& report) {
