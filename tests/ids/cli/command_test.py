@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 import jsonschema
@@ -547,6 +548,18 @@ SEVMON_PROGRAM long walker(const void *input, __u64 bytes) {
         self.expect_error(2, "no profile", *self.image, "watch", "--ps", "1s")
         self.expect(3, "--connect", "tcp:127.0.0.1:1", "--key", self.dir / "none.key", "watch")
 
+    def test_watch_by_a_method(self):
+        watch = (*self.image, "watch")
+        self.expect_error(2, "of process lists; add --ps", *watch, "--method", "standing")
+        for method in ("program", "both", "x"):
+            self.expect_error(2, "pages or standing", *watch, "--ps", "1s", "--method", method)
+        for period in ("399ms", "57601s"):
+            self.expect_error(2, "400ms to 16h", *watch, "--ps", period, "--method", "standing")
+        # Then it is the profile that is missing.
+        for period in ("400ms", "16h"):
+            self.expect_error(2, "no profile", *watch, "--ps", period, "--method", "standing")
+        self.expect_error(2, "no profile", *watch, "--ps", "399ms", "--method", "pages")
+
     def test_watch_ends_with_a_summary(self):
         for number in (signal.SIGTERM, signal.SIGINT):
             with subprocess.Popen([SEVMON, "--json", *self.image, "watch", "--interval", "1m"],
@@ -555,6 +568,25 @@ SEVMON_PROGRAM long walker(const void *input, __u64 bytes) {
                 running.send_signal(number)
                 rest = running.stdout.read().splitlines()
             self.assertEqual(json.loads(rest[-1])["result"]["slots"], 1)
+
+    def test_watch_ends_at_once_with_a_second_signal(self):
+        """While it waits for an answer that does not come: by default for two seconds, here longer."""
+        key = self.dir / "stuck.key"
+        self.expect(0, "keygen", key, self.dir / "stuck-agent.keys")
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            with subprocess.Popen(
+                    [SEVMON, "--connect", f"tcp:127.0.0.1:{silent.getsockname()[1]}", "--key", key,
+                     "watch", "--deadline", "30s"], stdout=subprocess.DEVNULL) as running:
+                connection, _ = silent.accept()
+                connection.recv(1)
+                for _ in range(2):
+                    running.send_signal(signal.SIGTERM)
+                    time.sleep(0.5)
+                try:
+                    self.assertEqual(running.wait(10), -signal.SIGTERM)
+                finally:
+                    running.kill()
+                    connection.close()
 
     def test_watch_with_nowhere_to_write_ends(self):
         with open("/dev/full", "wb") as full:
