@@ -48,8 +48,7 @@ class Patience {
   }
 
  private:
-  // Xen looks every 250 us when it was not asked for a while (lanes.c), and then answers.
-  static constexpr microseconds kSpin{350}, kMaxSleep{200};
+  static constexpr microseconds kSpin{50}, kMaxSleep{200};
   Clock::time_point spin_until_ = Clock::now() + kSpin;
   microseconds sleep_{10};
 };
