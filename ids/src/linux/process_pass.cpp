@@ -251,6 +251,8 @@ class Pass {
   bool is_in_a_ring(const Task& task) const { return !options_.threads || task.pid == task.tgid; }
 
   Result<void> list_all(TaskRing& ring) {
+    std::set<std::int32_t> ids;
+    for (const auto& [task, id] : expected_pid_) ids.insert(id);
     std::vector<const Task*> unknown;
     for (const auto& [address, task] : tasks_) {
       if (address == init_task_.value) continue;  // pid 0, the idle task: no process
@@ -265,9 +267,7 @@ class Pass {
                '"' + escape(task.name) + "\" has an id but is not in the ring of tasks");
         if (place == TaskRing::Place::kUnknown) unknown.push_back(&task);
       }
-      if (!process->in_pids && is_table_whole_)
-        note(Kind::kHiddenFromPids, {address}, task.pid,
-             '"' + escape(task.name) + "\" is in the ring of tasks but has no id");
+      if (!process->in_pids && is_table_whole_) note_without_id(task, ids);
       list_.processes.push_back(std::move(*process));
     }
     if (!unknown.empty()) note_unknown(unknown);
@@ -275,6 +275,16 @@ class Pass {
       return std::pair{a.pid, a.task} < std::pair{b.pid, b.task};
     });
     return {};
+  }
+
+  /// A task begins as a copy of its parent (kernel/fork.c, dup_task_struct()), id and all: again
+  /// and again in the same memory where many do.
+  void note_without_id(const Task& task, const std::set<std::int32_t>& ids) {
+    const auto text = '"' + escape(task.name) + "\" is in the ring of tasks but has no id";
+    if (ids.contains(task.pid))
+      note(Kind::kTear, task.address, task.pid, text + " of its own: it may be about to begin");
+    else
+      note(Kind::kHiddenFromPids, task.address, task.pid, text);
   }
 
   /// One tear for all of them: a ring that is torn at its beginning leads to none.

@@ -202,6 +202,20 @@ TEST(Processes, OneAfterAnotherInTheSameMemoryIsNotHidden) {
   EXPECT_EQ(list.passes, 4U);
 }
 
+/// What just begins, in the same memory each time, is a copy of its parent.
+TEST(Processes, CopiesOfAParentAreNotHidden) {
+  Guest guest;
+  guest.add_usual();
+  guest.processes.add_unlisted({.pid = 700, .parent = 1, .comm = "sshd"});
+  guest.processes.add_to_ring(700);
+  const auto list = guest.list();
+  EXPECT_EQ(count(list, Kind::kHiddenFromPids), 0U);
+  EXPECT_EQ(list.consistency, Consistency::kTorn);
+  EXPECT_TRUE(std::ranges::any_of(list.notes, [](const ProcessNote& note) {
+    return note.pid == 700 && note.text.find("it may be about to begin") != std::string::npos;
+  }));
+}
+
 TEST(Processes, WhatIsHiddenIsFoundWhileOthersComeAndGo) {
   Guest guest;
   guest.add_usual();
