@@ -63,8 +63,7 @@ class Dma(unittest.TestCase):
 
     def test_with_iommu_and_a_virtio_device(self):
         """QEMU's takes addresses as the machine's, past the IOMMU, unless it is told: the IDS knows."""
-        for name, options, iommu in (("virtio", "", "none"),
-                                     ("virtio-modern", ",disable-legacy=on", "none"),
+        for name, options, iommu in (("virtio-modern", ",disable-legacy=on", "none"),
                                      ("virtio-platform", ",disable-legacy=on,iommu_platform=on",
                                       "on")):
             with self.subTest(device=name):
