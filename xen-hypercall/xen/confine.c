@@ -151,7 +151,8 @@ static int __init protect_configuration(struct acpi_table_header *header)
         /* 1 MiB for each bus. */
         unsigned long base = PFN_DOWN(range->address);
 
-        if ( rangeset_add_range(mmio_ro_ranges,
+        if ( range->start_bus_number > range->end_bus_number ||
+             rangeset_add_range(mmio_ro_ranges,
                                 base + (range->start_bus_number << 8),
                                 base + (range->end_bus_number << 8) + 0xff) )
             panic("sevmon: cannot protect PCI configuration\n");

@@ -100,7 +100,7 @@ static unsigned int end_of_bars(pci_sbdf_t sbdf)
     return PCI_BASE_ADDRESS_0;
 }
 
-/* Upper halves count for nothing: Dom0 can write them by another access. */
+/* Of upper halves nothing is known: they need not be there. */
 static bool is_open(const struct domain *d, uint32_t value)
 {
     unsigned int first = value & 0xffff & -BLOCK;
@@ -146,23 +146,24 @@ static bool is_kept(pci_sbdf_t sbdf, unsigned int reg, uint32_t value)
 /*
  * QEMU lets a device answer before the machine does: at the ports by which Xen
  * configures devices, whose registers it then takes for those of another one.
- * In an access of all four bytes 0 is nowhere.
+ * 0 is nowhere.  A part of such a register nobody writes: with another CPU that
+ * writes at the same time it could become anything.
  */
 bool sevmon_ports_ok(pci_sbdf_t sbdf, unsigned int reg, unsigned int bytes,
                      uint32_t data)
 {
-    unsigned int bar = reg & ~3U, shift = (reg & 3) * 8;
-    uint32_t mask = (~0U >> (32 - bytes * 8)) << shift;
-    uint32_t old, value;
+    unsigned int bar = reg & ~3U;
+    uint32_t old;
 
-    if ( bar < PCI_BASE_ADDRESS_0 || bar >= end_of_bars(sbdf) )
+    if ( bar < PCI_BASE_ADDRESS_0 || bar > PCI_BASE_ADDRESS_5 ||
+         bar >= end_of_bars(sbdf) )
         return true;
 
     old = pci_conf_read32(sbdf, bar);
-    value = (old & ~mask) | ((data << shift) & mask);
+    if ( !(old & PCI_BASE_ADDRESS_SPACE_IO) )
+        return true;
 
-    return !(old & PCI_BASE_ADDRESS_SPACE_IO) || value == old ||
-           is_open(current->domain, value) ||
-           (bytes == 4 && (!(value & PCI_BASE_ADDRESS_IO_MASK) ||
-                           is_kept(sbdf, bar, value)));
+    return bytes == 4 &&
+           (data == old || !(data & PCI_BASE_ADDRESS_IO_MASK) ||
+            is_open(current->domain, data) || is_kept(sbdf, bar, data));
 }
