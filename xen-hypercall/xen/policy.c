@@ -125,6 +125,11 @@ static int cf_check policy_pci(uint32_t machine_bdf)
     return hardware();
 }
 
+static pci_sbdf_t sbdf_of(uint32_t machine_bdf)
+{
+    return (pci_sbdf_t){ .sbdf = machine_bdf };
+}
+
 /* A PVH Dom0's devices are emulated, perhaps on another CPU at that moment. */
 static bool is_emulated(pci_sbdf_t sbdf)
 {
@@ -146,14 +151,14 @@ static bool is_emulated(pci_sbdf_t sbdf)
  */
 static int cf_check policy_plug_pci(uint32_t machine_bdf)
 {
-    pci_sbdf_t sbdf = { .sbdf = machine_bdf };
-
     if ( hardware() )
         return -EPERM;
-    if ( pci_conf_read32(sbdf, PCI_CLASS_REVISION) == ~0U )
+    if ( pci_conf_read32(sbdf_of(machine_bdf), PCI_CLASS_REVISION) == ~0U )
         return -ENODEV;
+    if ( is_hvm_domain(current->domain) && !is_emulated(sbdf_of(machine_bdf)) )
+        return -EPERM;
 
-    return is_hvm_domain(current->domain) && !is_emulated(sbdf) ? -EPERM : 0;
+    return 0;
 }
 
 /*
@@ -166,9 +171,10 @@ static int cf_check policy_unplug_pci(uint32_t machine_bdf)
 
     if ( ro_map && test_bit(machine_bdf & 0xffff, ro_map) )
         return -EPERM;
+    if ( hardware() || is_emulated(sbdf_of(machine_bdf)) )
+        return -EPERM;
 
-    return hardware() ?:
-           is_emulated((pci_sbdf_t){ .sbdf = machine_bdf }) ? -EPERM : 0;
+    return 0;
 }
 
 static int cf_check policy_gsi(int gsi)
