@@ -54,7 +54,7 @@ class Guest:
         with open(self.console_path, "wb") as console:
             self.process = subprocess.Popen(
                 ["timeout", "--kill-after=5", str(life_s)] + [str(word) for word in command],
-                stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT)
+                stdin=subprocess.PIPE, stdout=console, stderr=subprocess.STDOUT)
         atexit.register(self.stop)
 
     def __enter__(self):
@@ -96,6 +96,13 @@ class Guest:
                 raise GuestError(f"{self.name}: no {what} in {patience_s or PATIENCE_S:.0f} s; see"
                                  f" {self.console_path}\n{self.console()[-1500:]}")
             time.sleep(interval_s)
+
+    def xen_key(self, key):
+        """One of Xen's debug keys, as from a keyboard at the host; what it prints is on the console."""
+        for word in (3 * b"\x01\x01", key.encode(), 3 * b"\x01\x01"):  # ^A ^A: one, through QEMU
+            self.process.stdin.write(word)
+            self.process.stdin.flush()
+            time.sleep(1)  # all at once is too much for an emulated serial port
 
     def wait_console(self, pattern, patience_s=None):
         return self.wait_for(f"'{pattern}' on the console",

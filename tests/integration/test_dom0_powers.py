@@ -7,6 +7,7 @@
 A method here is the test that the table names; it runs for a PV and a PVH Dom0.
 """
 
+import re
 import time
 import unittest
 
@@ -157,6 +158,25 @@ class Q35(unittest.TestCase):
 
     def test_pci(self):
         self.refused("pci")
+
+
+class PvhQ35(unittest.TestCase):
+    """Nor may a PVH Dom0 have Xen go where configuration shows, whatever the firmware's map says."""
+
+    def test_configuration_memory(self):
+        if not lab.FULL:
+            self.skipTest("with --full: a boot to look at one line")
+        with lab.start_dom0("powers-q35-pvh", pvh=True, options=["-M", "q35"]) as guest:
+            where = guest.shell("cat /proc/iomem").decode()
+            first, last = (int(each, 16) // xen_memory.PAGE for each in
+                           re.search("([0-9a-f]+)-([0-9a-f]+) : PCI (?:MMCONFIG|ECAM)", where).groups())
+            guest.xen_key("q")
+            ranges = guest.wait_console(r"I/O Memory +\{ ([^}]+)\}")[1]
+            reached = [[int(end, 16) for end in (each.split("-") * 2)[:2]]
+                       for each in ranges.strip().split(", ")]
+            self.assertGreater(len(reached), 3)
+            self.assertEqual([each for each in reached if each[0] <= last and each[1] >= first], [])
+            lab.ids(guest).ok("--development", "status")
 
 
 class Restart(unittest.TestCase):

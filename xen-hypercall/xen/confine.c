@@ -135,30 +135,44 @@ static void __init protect_bridges(bool pv)
             }
 }
 
-/*
- * By which a PV Dom0 configures devices: read-only, so that Xen sees what is
- * written.  It finds these pages by itself only where the firmware's memory map
- * has them.
- */
-static int __init protect_configuration(struct acpi_table_header *header)
+/* By which devices are configured: into a set of pages, or out of it. */
+static int __init change_configuration(const struct acpi_table_header *header,
+                                       struct rangeset *set, bool add)
 {
-    const struct acpi_table_mcfg *table = (void *)header;
-    const struct acpi_mcfg_allocation *range = (void *)(table + 1);
-    const void *end = (void *)header + header->length;
+    const struct acpi_table_mcfg *table = (const void *)header;
+    const struct acpi_mcfg_allocation *range = (const void *)(table + 1);
+    const void *end = (const void *)header + header->length;
 
     for ( ; (const void *)(range + 1) <= end; range++ )
     {
         /* 1 MiB for each bus. */
         unsigned long base = PFN_DOWN(range->address);
+        unsigned long first = base + (range->start_bus_number << 8);
+        unsigned long last = base + (range->end_bus_number << 8) + 0xff;
 
         if ( range->start_bus_number > range->end_bus_number ||
-             rangeset_add_range(mmio_ro_ranges,
-                                base + (range->start_bus_number << 8),
-                                base + (range->end_bus_number << 8) + 0xff) )
+             (add ? rangeset_add_range(set, first, last)
+                  : rangeset_remove_range(set, first, last)) )
             panic("sevmon: cannot protect PCI configuration\n");
     }
 
     return 0;
+}
+
+/*
+ * Of a PV Dom0 read-only, so that Xen sees what is written.  It finds these
+ * pages by itself only where the firmware's memory map has them.
+ */
+static int __init cf_check
+protect_configuration(struct acpi_table_header *header)
+{
+    return change_configuration(header, mmio_ro_ranges, true);
+}
+
+/* A PVH Dom0's: see close_xen_devices(). */
+static int __init cf_check close_configuration(struct acpi_table_header *header)
+{
+    return change_configuration(header, hardware_domain->iomem_caps, false);
 }
 
 void __init sevmon_confine_early(const struct domain *d)
@@ -319,6 +333,7 @@ static int __init close_xen_devices(struct domain *d)
     if ( is_pv_domain(d) )
         return 0; /* read-only where it maps them itself */
 
+    acpi_table_parse(ACPI_SIG_MCFG, close_configuration);
     if ( hpet_address )
         rc = iomem_deny_access(d, PFN_DOWN(hpet_address),
                                PFN_DOWN(hpet_address));
