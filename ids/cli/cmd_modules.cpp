@@ -134,7 +134,7 @@ Result<int> run(Session& session, const Flags& flags) {
   if (!kernel) return kernel.error();
   session.output.result() = list_json(listing->list, **kernel);
   print(session.output, listing->list);
-  return finish_listing(session, *listing, *method, "modules", [](const auto& note) {
+  return finish_listing(session, *listing, *method, flags.atomic, "modules", [](const auto& note) {
     return std::string{name(note.kind)} + ": at " + ids::hex_address(note.address.value) + ": " +
            note.text;
   });

@@ -140,7 +140,7 @@ common::Result<int> run(Session& session, const Flags& flags) {
   if (!kernel) return kernel.error();
   session.output.result() = to_json(listing->list, **kernel);
   print(session.output, listing->list, flags.tree);
-  return finish_listing(session, *listing, *method, "processes",
+  return finish_listing(session, *listing, *method, flags.atomic, "processes",
                         [](const auto& note) { return describe(note); });
 }
 

@@ -156,7 +156,7 @@ class SignalClock : public ids::WatchClock {
 };
 
 int exit_code(const ids::WatchTotals& totals, const WatchReport& report) {
-  if (report.is_broken() || totals.connections == 0) return kExitUnknown;
+  if (report.is_broken() || totals.answers == 0) return kExitUnknown;
   const bool has_alerts = std::ranges::any_of(totals.alerts, [](auto count) { return count != 0; });
   return has_alerts ? kExitFindings : report.findings();
 }

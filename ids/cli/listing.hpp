@@ -106,7 +106,7 @@ int exit_code_of(const List& list) {
 /// `things`: "processes". `describe_note`: a note as a line.
 template <typename List, typename Describe>
 int finish_listing(Session& session, const Listing<List>& listing, ids::ListMethod wanted,
-                   const std::string& things, Describe describe_note) {
+                   bool atomic, const std::string& things, Describe describe_note) {
   const auto& list = listing.list;
   auto& output = session.output;
   output.result()["fallback"] = listing.fallback ? Json(ids::escape(*listing.fallback)) : Json();
@@ -117,9 +117,10 @@ int finish_listing(Session& session, const Listing<List>& listing, ids::ListMeth
   if (list.consistency == ids::Consistency::kTorn)
     output.warn("the list is torn after " + std::to_string(list.passes) + " passes: " + things +
                 " may be missing or wrong");
-  // What was to be compared was not.
-  if (listing.fallback && wanted != ids::ListMethod::kProgram) return kExitUnknown;
-  return exit_code_of(list);
+  const auto code = exit_code_of(list);
+  // What was to be compared, or of one instant, was not.
+  const bool is_less = listing.fallback && (atomic || wanted != ids::ListMethod::kProgram);
+  return is_less && code != kExitFindings ? kExitUnknown : code;
 }
 
 }  // namespace sevmon::cli

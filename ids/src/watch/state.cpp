@@ -64,7 +64,10 @@ bool WatchState::connected(const common::IdBytes& boot_nonce, const std::string&
   report_(
       {.type = Type::kConnected, .text = where + ": a session with boot " + short_id(boot_nonce)});
   const bool is_another = boot(boot_nonce, now);
-  heard(now);
+  clear(Alert::kRefused, now);
+  clear(Alert::kKey, now);
+  // Who lets handshakes through, and nothing after them, has not let the agent be heard.
+  if (std::exchange(was_answered_, false)) heard(now);
   return is_another;
 }
 
@@ -88,6 +91,7 @@ void WatchState::forget_boot() {
 
 void WatchState::answered(const Answer& answer) {
   ++totals_.answers;
+  was_answered_ = true;
   const auto took = answer.received - answer.sent;
   if (took > options_.deadline)
     raise(Alert::kLate, "an answer took " + seconds(took), answer.received);

@@ -75,6 +75,7 @@ class WatchState {
   TimePoint heard_;
   std::array<Condition, kAlerts> conditions_{};
   bool is_connected_ = true;     // so that a first attempt that fails is reported
+  bool was_answered_ = true;     // since the last handshake; the first one counts
   bool saw_unverified_ = false;  // since the last answer
   std::optional<common::IdBytes> boot_;
   std::optional<Reference> anchor_;  // the clocks' common start

@@ -105,6 +105,7 @@ struct Watch::Impl {
   const common::IdBytes connection_id;
   std::unique_ptr<Channel> channel;
   std::uint64_t known_unverified = 0;  // of `channel`'s
+  bool has_asked = false;              // anything over `channel`
   bool is_answering = false;           // the last request was answered
   TimePoint next_attempt{};
   std::deque<Request> covers;
@@ -118,7 +119,7 @@ void Watch::Impl::use_slot() {
     const std::lock_guard lock{state_mutex};
     ++state.totals().slots;
     // TCP takes minutes to notice that the network is back; a new connection notices at once.
-    if (state.is_silent()) channel.reset();
+    if (state.is_silent() && has_asked) channel.reset();
   }
   if (channel)
     ask();
@@ -134,6 +135,7 @@ void Watch::Impl::open(TimePoint now) {
   if (!opened) return state.failed(opened.error(), now);
   channel = *std::move(opened);
   const auto boot_nonce = channel->boot_nonce();
+  has_asked = false;
   known_unverified = channel->stats().unverified;
   state.unverified(known_unverified, now);
   if (state.connected(boot_nonce, channel->describe(), now)) rebooted();
@@ -141,6 +143,7 @@ void Watch::Impl::open(TimePoint now) {
 }
 
 void Watch::Impl::ask() {
+  has_asked = true;
   auto wanted = slots.next();
   auto request = wanted ? *wanted : heartbeat();
   auto sent = clock.now();

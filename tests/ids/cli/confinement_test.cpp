@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -115,6 +116,16 @@ TEST(Confinement, AnUnknownUserIsAnError) {
   const auto done = confine(SystemCalls::kSettled, "no-such-user-here");
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code, common::ErrorCode::kUsage);
+}
+
+TEST(Confinement, SignalsNobodyElse) {
+  EXPECT_EQ(confined(SystemCalls::kSettled,
+                     [] {
+                       const auto other = getppid();
+                       return syscall(SYS_tgkill, other, other, 0) < 0 && errno == EPERM ? 0 : 1;
+                     }),
+            0);
+  EXPECT_EQ(confined(SystemCalls::kSettled, [] { return raise(SIGTERM); }), 1000 + SIGTERM);
 }
 
 }  // namespace

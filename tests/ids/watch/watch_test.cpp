@@ -210,6 +210,20 @@ TEST_F(WatchTest, ASilentConnectionIsReplaced) {
   EXPECT_FALSE(totals.standing[static_cast<std::size_t>(Alert::kSilence)]);
 }
 
+TEST_F(WatchTest, HandshakesAloneAreSilence) {
+  options_.max_slots = 600;
+  const milliseconds cut{40'000};
+  script_.on_request = [&](const Request&) -> Result<void> {
+    if (script_.clock.since_start() >= cut) return {};
+    return Error{ErrorCode::kConnect, "closed"};
+  };
+  const auto totals = make().run();
+  EXPECT_GT(totals.connections, 10u);
+  EXPECT_EQ(alerts(totals, Alert::kSilence), 1u);
+  EXPECT_GT(totals.answers, 10u);
+  EXPECT_FALSE(totals.standing[static_cast<std::size_t>(Alert::kSilence)]);
+}
+
 TEST_F(WatchTest, SilenceIsRaisedWhileAnAnswerIsWaitedFor) {
   options_.silence = milliseconds{200};
   options_.max_slots = 2;
