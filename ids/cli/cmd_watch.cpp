@@ -156,9 +156,11 @@ class SignalClock : public ids::WatchClock {
 };
 
 int exit_code(const ids::WatchTotals& totals, const WatchReport& report) {
-  if (report.is_broken() || totals.answers == 0) return kExitUnknown;
+  if (report.is_broken() || totals.connections == 0) return kExitUnknown;
   const bool has_alerts = std::ranges::any_of(totals.alerts, [](auto count) { return count != 0; });
-  return has_alerts ? kExitFindings : report.findings();
+  if (has_alerts) return kExitFindings;
+  if (totals.answers == 0 && totals.unanswered != 0) return kExitUnknown;
+  return report.findings();
 }
 
 /// Xen makes no more lists, and those that it has left are looked at. The watch's own connection is

@@ -64,11 +64,12 @@ class Watch(unittest.TestCase):
     def test_network_that_cuts(self):
         """New connection, same boot: nothing to be alarmed at, and nothing goes unsaid."""
         line = self.line()
-        watch = self.watch(line)
+        watch = self.watch(line, "-v", *CALM)
         line.mode = "cut"
         watch.wait("lost")
         line.mode = "pass"
         watch.wait("connected", count=2)
+        watch.wait("answer")
         totals = self.check_only(watch)
         self.assertEqual(totals["connections"], 2)
 
