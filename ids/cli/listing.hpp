@@ -94,12 +94,13 @@ void put_how(Json& result, const List& list) {
 }
 
 /// kExitFindings when something is hidden or the methods differ, also if the list is torn: that
-/// somebody tears it on purpose shall not help him. Else kExitUnknown when it is.
+/// somebody tears it on purpose shall not help him. Else kExitUnknown when it is, or when it
+/// `is_less` than what was asked for.
 template <typename List>
-int exit_code_of(const List& list) {
+int exit_code_of(const List& list, bool is_less = false) {
   const auto is_finding = [](const auto& note) { return note.kind != decltype(note.kind)::kTear; };
   if (std::ranges::any_of(list.notes, is_finding)) return kExitFindings;
-  return list.consistency == ids::Consistency::kTorn ? kExitUnknown : kExitOk;
+  return is_less || list.consistency == ids::Consistency::kTorn ? kExitUnknown : kExitOk;
 }
 
 /// The end of such a command: `result` has what was found; notes and numbers, and its exit code.
@@ -117,10 +118,8 @@ int finish_listing(Session& session, const Listing<List>& listing, ids::ListMeth
   if (list.consistency == ids::Consistency::kTorn)
     output.warn("the list is torn after " + std::to_string(list.passes) + " passes: " + things +
                 " may be missing or wrong");
-  const auto code = exit_code_of(list);
   // What was to be compared, or of one instant, was not.
-  const bool is_less = listing.fallback && (atomic || wanted != ids::ListMethod::kProgram);
-  return is_less && code != kExitFindings ? kExitUnknown : code;
+  return exit_code_of(list, listing.fallback && (atomic || wanted != ids::ListMethod::kProgram));
 }
 
 }  // namespace sevmon::cli

@@ -73,6 +73,16 @@ class Watch(unittest.TestCase):
         totals = self.check_only(watch)
         self.assertEqual(totals["connections"], 2)
 
+    def test_network_that_lets_only_handshakes_through(self):
+        """Without one answer nothing is known, however short the watch."""
+        line = self.line()
+        line.mode = watching.cut_requests
+        watch = self.watch(line)
+        watch.wait("lost")
+        code, totals = watch.stop()
+        self.assertEqual((code, totals["answers"]), (3, 0))
+        self.assertGreater(totals["unanswered"], 0)
+
     def test_network_that_falls_silent(self):
         line = self.line()
         watch = self.watch(line, *FAST)

@@ -144,6 +144,12 @@ def flip(way, kind):
     return tamper
 
 
+def cut_requests(direction, unit):
+    if direction == "up" and unit[16:17] == bytes([wire.REQUEST]):
+        return None
+    return [unit]
+
+
 def repeat_requests(direction, unit):
     if direction == "up" and unit[16:17] == bytes([wire.REQUEST]):
         return [unit, unit]

@@ -13,11 +13,11 @@ namespace {
 using ids::Consistency;
 using Kind = ids::ProcessNote::Kind;
 
-int exit_code(Consistency consistency, std::initializer_list<Kind> kinds) {
+int exit_code(Consistency consistency, std::initializer_list<Kind> kinds, bool is_less = false) {
   ids::ProcessList list;
   list.consistency = consistency;
   for (const auto kind : kinds) list.notes.push_back({.kind = kind, .text = {}});
-  return exit_code_of(list);
+  return exit_code_of(list, is_less);
 }
 
 TEST(Listing, ExitCode) {
@@ -30,6 +30,13 @@ TEST(Listing, ExitCode) {
     EXPECT_EQ(exit_code(Consistency::kTorn, {Kind::kTear, kind}), kExitFindings)
         << "a tear on purpose helps nobody";
   }
+}
+
+TEST(Listing, ExitCodeOfLessThanWasAskedFor) {
+  EXPECT_EQ(exit_code(Consistency::kConsistent, {}, true), kExitUnknown);
+  EXPECT_EQ(exit_code(Consistency::kTorn, {Kind::kTear}, true), kExitUnknown);
+  EXPECT_EQ(exit_code(Consistency::kConsistent, {Kind::kHiddenFromPids}, true), kExitFindings)
+      << "who has the methods not compared hides nothing";
 }
 
 }  // namespace
