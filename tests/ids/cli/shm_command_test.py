@@ -149,8 +149,8 @@ class SharedMemory(unittest.TestCase):
     def test_watch_outlives_the_agent(self):
         first = self.serve()
         watch = subprocess.Popen(
-            [SEVMON, "--json", *map(str, self.shm), "watch", "--interval", "20ms", "--deadline",
-             "500ms", "--silence", "600ms"], stdout=subprocess.PIPE)
+            [SEVMON, "--json", "--verbose", *map(str, self.shm), "watch", "--interval", "20ms",
+             "--deadline", "500ms", "--silence", "600ms"], stdout=subprocess.PIPE)
         self.addCleanup(watch.kill)
         guard = threading.Timer(PATIENCE_S, watch.kill)
         guard.start()
@@ -164,14 +164,17 @@ class SharedMemory(unittest.TestCase):
             self.fail(f"no {event}")
 
         wait_for("connected")
+        wait_for("answer")
         first.stop(signal.SIGTERM)  # says that it goes
         self.assertIn("gave up this lane", str(wait_for("lost")))
         second = self.serve()
         wait_for("connected")
+        wait_for("answer")
         second.stop(signal.SIGKILL)  # does not
         wait_for("alert", "silence")
         self.serve()
         wait_for("connected")
+        wait_for("answer")
         watch.send_signal(signal.SIGTERM)
         totals = json.loads(watch.stdout.read().splitlines()[-1])["result"]
         watch.stdout.close()
@@ -220,7 +223,8 @@ class SharedMemory(unittest.TestCase):
             lost = json.loads(watch.stdout.readline())
             self.assertIn("was cut", str(lost))
             watch.send_signal(signal.SIGTERM)
-            self.assertIn(watch.wait(PATIENCE_S), (0, 1))
+            totals = json.loads(watch.stdout.read().splitlines()[-1])["result"]
+            self.assertEqual(watch.wait(PATIENCE_S), 0 if totals["answers"] else 3)
 
     # ---- dom0-proxy --lanes ------------------------------------------------------------------
 
